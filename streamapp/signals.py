@@ -1,0 +1,189 @@
+"""What goes out: every record streamapp writes, as msgspec structs.
+
+Times are integers, epoch milliseconds UTC; durations integer ms. `as_of_ms` is the event time
+a record is true at, `computed_at_ms` the wall clock it was computed at (outside parity).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = 1
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """What the viewer did with one shown item, final when the window closed."""
+
+    clicked: bool
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of training.examples: an item as shown, and what came of it.
+
+    Attributes:
+        example_id: request_id + ":" + position, unique within the viewer.
+        features: point-in-time features by name: a number is a magnitude, a string a category.
+        weight: 1 / keep rate of the negatives, for metrics only.
+    """
+
+    schema: int = SCHEMA
+    example_id: str
+    request_id: str
+    viewer_id: str
+    item_id: str
+    surface: str
+    position: int
+    propensity: float | None
+    features: dict[str, float | str]
+    labels: Labels
+    weight: float
+    served_at_ms: int
+    labelled_at_ms: int
+    as_of_ms: int
+    computed_at_ms: int
+    segment: str = "all"
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Stream time of the learner is the time labels became known."""
+        return self.labelled_at_ms
+
+    @property
+    def key(self) -> str:
+        """Records are keyed by model segment."""
+        return self.segment
+
+
+class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of activity.items: what one cut of a viewers task adds to an item's counters.
+
+    Attributes:
+        as_of_ms: newest event time in the delta; the decayed values are as at this time.
+        first_ms: oldest event time in the delta.
+        deltas: by counter: total, then the decayed sums of `streamapp.features.decay.HALF_LIVES`.
+    """
+
+    schema: int = SCHEMA
+    item_id: str
+    as_of_ms: int
+    first_ms: int
+    deltas: dict[str, list[float]]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by item."""
+        return self.item_id
+
+
+class Counter(msgspec.Struct, frozen=True, gc=False, rename={"m30": "30m", "h6": "6h", "d7": "7d"}):
+    """A counter: its total, and its decayed sums by half-life, as at the record's `as_of_ms`."""
+
+    total: float
+    m30: float
+    h6: float
+    d7: float
+
+
+class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of signals.items: what viewers do with an item, as of its newest event.
+
+    Attributes:
+        status, category, creator_id: from the catalog; None when it does not know the item.
+        counters: by the names in `streamapp.features.rates.COUNTERS`.
+        ctr, completion_rate, watch_ratio: shrunk rates over the 6 h counters.
+        coec: clicks over expected clicks; 1 is average for the places it was shown in.
+        velocity: watches of late against watches before; 1 is constant traffic.
+    """
+
+    schema: int = SCHEMA
+    item_id: str
+    as_of_ms: int
+    computed_at_ms: int
+    status: str | None
+    category: str | None
+    creator_id: str | None
+    counters: dict[str, Counter]
+    ctr: float
+    coec: float
+    completion_rate: float
+    watch_ratio: float
+    velocity: float
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by item."""
+        return self.item_id
+
+
+class RecentAction(msgspec.Struct, frozen=True, gc=False):
+    """One action of a viewer: an action of events.clicks, or `watch`, or `complete`."""
+
+    item_id: str
+    action: str
+    occurred_at_ms: int
+
+
+class ViewerSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of signals.viewers: what a viewer did of late.
+
+    Attributes:
+        recent: the last 50 actions, newest first.
+    """
+
+    schema: int = SCHEMA
+    viewer_id: str
+    as_of_ms: int
+    computed_at_ms: int
+    recent: list[RecentAction]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by viewer."""
+        return self.viewer_id
+
+
+class RejectedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of events.rejected: an input record that could not be used, and why.
+
+    Attributes:
+        topic, partition, offset: where the original is.
+        reason: one of `streamapp.events.REASONS`; `detail` says more, to a person.
+        record, key: the original bytes, base64; None where the original had none.
+        truncated: True when `record` holds only the beginning of the original.
+        size: bytes of the whole original value.
+        sha256: hex digest of the whole original value, when truncated.
+    """
+
+    schema: int = SCHEMA
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    record: str | None
+    key: str | None
+    truncated: bool = False
+    size: int = 0
+    sha256: str | None = None
+    as_of_ms: int
+    computed_at_ms: int
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
