@@ -35,7 +35,7 @@ def _setting(
 ) -> T:
     """Declare a setting: its default, what it is for, and which values can work."""
     about = {"doc": doc, "least": least, "most": most, "choices": choices, "secret": secret}
-    declared: Any = field(default=default, metadata=about)
+    declared: Any = field(default=default, metadata=about, repr=not secret)
     return declared  # type: ignore[no-any-return]  # a dataclass field stands for its value
 
 
