@@ -23,6 +23,7 @@ import time
 import uuid
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 HERE = Path(__file__).resolve().parent
 LIBS = HERE / ".libs"
@@ -43,7 +44,8 @@ JAVA_OPTIONS = (
 )
 
 # One node, topics only as `streamapp topics apply` makes them, and few partitions for the
-# internal topics, so that the first group and the first transaction need not wait for 100.
+# internal topics, so that the first group and the first transaction need not wait for 100. A
+# killed broker cannot come back before its session with the controller has ended.
 CONFIG = """\
 process.roles=broker,controller
 node.id=1
@@ -62,6 +64,8 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=4000
 log.cleaner.dedupe.buffer.size=16777216
 """
 
@@ -81,7 +85,7 @@ class KafkaBroker:
         self.run_dir = run_dir
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> KafkaBroker:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
