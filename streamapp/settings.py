@@ -116,6 +116,9 @@ class Settings:
     skip: frozenset[tuple[str, int, int]] = _setting(
         frozenset(), "records to reject as `skipped`: topic:partition:offset,…"
     )
+    check_crcs: bool = _setting(
+        True, "verify the checksums of fetched records; librdkafka's mock broker writes wrong ones"
+    )
     web_host: str = _setting("127.0.0.1", "address that /metrics and /health are served on")
     log_level: str = _setting(
         "INFO", "what workers log", choices=("DEBUG", "INFO", "WARNING", "ERROR")
@@ -235,6 +238,8 @@ def _read(section: type[Settings | Security], env: Mapping[str, str]) -> dict[st
 
 def _parse(name: str, text: str, declared: Field[Any]) -> Any:
     about = declared.metadata
+    if isinstance(declared.default, bool):
+        return _flag(name, text)
     if isinstance(declared.default, int | float):
         kind = type(declared.default)
         return _number(name, text, kind, about["least"], about["most"])
@@ -243,6 +248,12 @@ def _parse(name: str, text: str, declared: Field[Any]) -> Any:
     if about["choices"] and text not in about["choices"]:
         raise ConfigurationError(f"{name}={text}: expected one of {', '.join(about['choices'])}")
     return text
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigurationError(f"{name}={text}: expected true or false")
+    return text.lower() == "true"
 
 
 def _number(

@@ -1,0 +1,155 @@
+"""Admission of input records: what is checked before a processor sees an event.
+
+Decoding finds what is wrong with the bytes; here are the checks that need the record's key,
+place and time. Nothing raises for bad input: a record becomes an event or a Rejection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from streamapp.engine.merge import Record
+from streamapp.engine.partitioner import Partitioner
+from streamapp.errors import Rejection
+from streamapp.processors.base import Cut, Event
+from streamapp.signals import RejectedRecord
+
+REJECTED = "events.rejected"
+KEPT_BYTES = 64 * 1024
+"""How much of a rejected record is kept; a larger one could not be written at all."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Bounds on input records.
+
+    Attributes:
+        grace_ms: how far behind stream time an event may be.
+        in_future_ms: how far ahead of its Kafka timestamp an event may be.
+        max_event_bytes: largest record value.
+        skip: (topic, partition, offset) of records an operator has named to be left out.
+    """
+
+    grace_ms: int = 86_400_000
+    in_future_ms: int = 300_000
+    max_event_bytes: int = 262_144
+    skip: frozenset[tuple[str, int, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Where keys belong, to find records that a join would miss."""
+
+    partitioner: Partitioner
+    name: str
+    partitions: int
+
+
+class Admission:
+    """Turns a record of one task's partition into an event or a Rejection.
+
+    Args:
+        routing: None where partitions say nothing (a replay reads files).
+    """
+
+    def __init__(self, partition: int, rules: Rules, routing: Routing | None) -> None:
+        self.partition = partition
+        self.rules = rules
+        self.routing = routing
+
+    def admit(
+        self, topic: str, record: Record, decode: Callable[[str, bytes], Event]
+    ) -> Event | Rejection:
+        """Decode and check one record."""
+        try:
+            event = decode(topic, self._value(topic, record))
+            self._check(record, event)
+        except Rejection as rejection:
+            return rejection
+        return event
+
+    def _value(self, topic: str, record: Record) -> bytes:
+        rules, value = self.rules, record.value
+        if rules.skip and (topic, self.partition, record.offset) in rules.skip:
+            raise Rejection("skipped", "left out by STREAMAPP_SKIP")
+        if value is None:
+            raise Rejection("invalid_json", "the record has no value")
+        if len(value) > rules.max_event_bytes:
+            raise Rejection(
+                "oversized", f"{len(value)} bytes; at most {rules.max_event_bytes} are taken"
+            )
+        return value
+
+    def _check(self, record: Record, event: Event) -> None:
+        key = record.key
+        if key is None or key != event.key.encode():
+            shown = None if key is None else key[:100]
+            raise Rejection("key_mismatch", f"record key {shown!r}, key field {event.key!r}")
+        ahead_of = record.timestamp + self.rules.in_future_ms
+        if record.timestamp >= 0 and event.occurred_at_ms > ahead_of:
+            raise Rejection(
+                "in_future",
+                f"occurred_at_ms {event.occurred_at_ms}, written at {record.timestamp}",
+            )
+        routing = self.routing
+        if routing is not None:
+            belongs = routing.partitioner(key, routing.partitions)
+            if belongs != self.partition:
+                raise Rejection(
+                    "misrouted",
+                    f"{routing.name} puts this key on partition {belongs} of "
+                    f"{routing.partitions}, it came on {self.partition}: joins need one "
+                    "partitioner on all event topics (STREAMAPP_PARTITIONER)",
+                )
+
+
+def too_late(event: Event, stream_time_ms: int, rules: Rules) -> Rejection | None:
+    """Return the rejection of an event that is older than the grace allows, else None."""
+    if event.occurred_at_ms >= stream_time_ms - rules.grace_ms:
+        return None
+    return Rejection(
+        "too_late",
+        f"occurred_at_ms {event.occurred_at_ms} is more than {rules.grace_ms} ms "
+        f"behind stream time {stream_time_ms}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A rejected record, waiting for the next cut."""
+
+    topic: str
+    partition: int
+    record: Record
+    rejection: Rejection
+
+    def emit(self, cut: Cut) -> None:
+        """Write it to events.rejected, keyed as the source was; at most 64 KiB are kept."""
+        value, key = self.record.value or b"", self.record.key
+        whole = len(value) <= KEPT_BYTES
+        row = RejectedRecord(
+            topic=self.topic,
+            partition=self.partition,
+            offset=self.record.offset,
+            reason=self.rejection.reason,
+            detail=self.rejection.detail,
+            record=None if self.record.value is None else _base64(value[:KEPT_BYTES]),
+            key=None if key is None else _base64(key[:KEPT_BYTES]),
+            truncated=not whole,
+            size=len(value),
+            sha256=None if whole else hashlib.sha256(value).hexdigest(),
+            as_of_ms=cut.stream_time_ms,
+            computed_at_ms=cut.computed_at_ms,
+        )
+        cut.emit(REJECTED, key, _encode(row))
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

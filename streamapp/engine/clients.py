@@ -1,0 +1,81 @@
+"""Kafka clients, made from the settings in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.helpers import create_ssl_context
+
+from streamapp.settings import Settings
+
+COMPRESSION = "lz4"
+BATCH_BYTES = 512 * 1024
+"""Uncompressed bytes of a record batch: well under the broker's `message.max.bytes`."""
+
+RETRY_BACKOFF_MS = 10
+"""A broker answers the first produce close behind the last transaction with a retriable
+error; the clients' default of 100 ms would be most of a commit."""
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Options every client takes: where the brokers are and how to be let in."""
+    security = settings.security
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": security.security_protocol,
+    }
+    if security.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = security.sasl_mechanism
+        options["sasl_plain_username"] = security.sasl_username
+        options["sasl_plain_password"] = security.sasl_password
+    if security.security_protocol.endswith("SSL"):
+        options["ssl_context"] = create_ssl_context(
+            cafile=security.ssl_cafile or None,
+            certfile=security.ssl_certfile or None,
+            keyfile=security.ssl_keyfile or None,
+            password=security.ssl_key_password or None,
+        )
+    return options
+
+
+def reader(settings: Settings, *, from_start: bool = True) -> AIOKafkaConsumer:
+    """A read-committed consumer without a group; partitions are assigned by the caller."""
+    return AIOKafkaConsumer(
+        **client_options(settings),
+        isolation_level="read_committed",
+        check_crcs=settings.check_crcs,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest" if from_start else "latest",
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+
+
+def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
+    """An idempotent producer, or a transactional one."""
+    options: dict[str, Any] = {}
+    if transactional_id is not None:
+        options["transactional_id"] = transactional_id
+        options["transaction_timeout_ms"] = settings.transaction_timeout_ms
+    return AIOKafkaProducer(
+        **client_options(settings),
+        **options,
+        enable_idempotence=True,
+        compression_type=COMPRESSION,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=4 * 1024 * 1024,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
+    )
+
+
+def admin(settings: Settings) -> AIOKafkaAdminClient:
+    """An admin client."""
+    return AIOKafkaAdminClient(**client_options(settings))
+
+
+def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """All partitions of a topic the consumer's metadata knows, in order."""
+    numbers = consumer.partitions_for_topic(topic) or set()
+    return [TopicPartition(topic, number) for number in sorted(numbers)]

@@ -1,0 +1,115 @@
+"""The stream-time merge: several inputs of a task become one stream, smallest time first.
+
+```
+ impressions  ── 10 ─── 40 ──▶ head 10 ┐
+ clicks       ── 20 ─────────▶ head 20 ├─▶ 10 (impressions), then 20 (clicks), then wait:
+ watches      (empty)          ········┘   watches is empty and may still bring an 11
+```
+
+An empty input holds the others back until it is caught up with its topic or has brought
+nothing for so long that waiting for it would stall the rest.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from streamapp.errors import Rejection
+from streamapp.processors.base import Event
+
+AT_ONCE = -1
+"""Merge time of a rejected record: it has no event time and goes out as soon as it is head."""
+
+
+class Record(Protocol):
+    """What the engine reads of a Kafka record."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Entry(NamedTuple):
+    """One record between decoding and processing."""
+
+    time_ms: int
+    event: Any  # Event, or the Rejection that stands in its place
+    record: Record
+
+
+class Input:
+    """One partition of an input topic: the records that wait to be merged.
+
+    Attributes:
+        position: offset of the next record to read, that is one past the last one offered.
+        at_end: the topic has nothing more for now (position ≥ last stable offset).
+        offered_at: monotonic seconds at which records last came, for `max_idle`.
+    """
+
+    __slots__ = ("at_end", "offered_at", "position", "queue", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.queue: deque[Entry] = deque()
+        self.position = 0
+        self.at_end = False
+        self.offered_at = float("-inf")
+
+    def offer(self, record: Record, event: Event | Rejection) -> None:
+        """Queue one record behind those that came before it."""
+        time_ms = AT_ONCE if isinstance(event, Rejection) else event.occurred_at_ms
+        self.queue.append(Entry(time_ms, event, record))
+
+    @property
+    def next_offset(self) -> int:
+        """Offset of the next record to process: what a cut commits."""
+        return self.queue[0].record.offset if self.queue else self.position
+
+    def holds(self, now: float, max_idle: float) -> bool:
+        """Must the other inputs wait for this empty one?"""
+        return not self.at_end and now - self.offered_at <= max_idle
+
+
+class Merge:
+    """Takes from several inputs in the order of event time; ties go to the earlier input.
+
+    Args:
+        max_idle: seconds after which an empty input no longer holds the others back.
+    """
+
+    def __init__(self, inputs: Sequence[Input], max_idle: float) -> None:
+        self.inputs = inputs
+        self.max_idle = max_idle
+
+    def take(self, now: float) -> Iterator[tuple[str, Entry]]:
+        """Yield (topic, entry), removing each, until an empty input holds the rest back.
+
+        Args:
+            now: monotonic seconds; compared with `Input.offered_at` only.
+        """
+        inputs = self.inputs
+        while True:
+            best: Input | None = None
+            best_ms = 0
+            for candidate in inputs:
+                queue = candidate.queue
+                if not queue:
+                    if candidate.holds(now, self.max_idle):
+                        return
+                elif best is None or queue[0][0] < best_ms:
+                    best, best_ms = candidate, queue[0][0]
+            if best is None:
+                return
+            yield best.topic, best.queue.popleft()
+
+    @property
+    def quiet(self) -> bool:
+        """All inputs are caught up and nothing waits."""
+        return all(i.at_end and not i.queue for i in self.inputs)

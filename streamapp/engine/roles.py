@@ -1,0 +1,121 @@
+"""The roles: what is deployed as one kind of worker, and which processors it hosts.
+
+A processor is imported when its role is built: a worker loads only what it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from streamapp.errors import ConfigurationError
+from streamapp.features.catalog import Catalog
+from streamapp.features.parameters import Parameters
+from streamapp.processors.base import Processor
+from streamapp.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What every task of a worker sees alike: the broadcast topics, read whole."""
+
+    catalog: Catalog
+    parameters: Parameters
+
+    @classmethod
+    def empty(cls) -> Views:
+        """Views before anything was read."""
+        return cls(Catalog(), Parameters())
+
+    def update(self, topic: str, key: str, value: bytes | None) -> bool:
+        """Take one broadcast record; True when it changed the view."""
+        view: Catalog | Parameters = (
+            self.catalog if topic == "catalog.items" else self.parameters
+        )
+        return view.update(key, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One kind of worker.
+
+    Attributes:
+        build: makes the processors of one task.
+        processors: their names, in that order; each has a changelog.
+        inputs: partitioned topics, all with the same number of partitions.
+        outputs: topics written besides the changelogs.
+        broadcasts: topics each worker reads whole before it processes anything.
+    """
+
+    name: str
+    processors: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    broadcasts: tuple[str, ...]
+    build: Callable[[Views, Settings], Sequence[Processor]]
+
+
+def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
+    from streamapp.processors.viewers import Viewers, ViewersSettings
+
+    own = ViewersSettings(
+        click_window_ms=settings.click_window_ms,
+        click_window_ms_by_surface=settings.click_window_ms_by_surface,
+        negative_keep_rate=settings.negative_keep_rate,
+        grace_ms=settings.grace_ms,
+    )
+    return [Viewers(views.catalog, views.parameters, own)]
+
+
+def _signals(views: Views, settings: Settings) -> Sequence[Processor]:
+    from streamapp.processors.items import Items, ItemsSettings
+
+    return [Items(views.catalog, views.parameters, ItemsSettings())]
+
+
+def _learn(views: Views, settings: Settings) -> Sequence[Processor]:
+    from streamapp.processors.learner import Learner, LearnerSettings
+
+    return [Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate))]
+
+
+ROLES = {
+    role.name: role
+    for role in (
+        Role(
+            name="ingest",
+            processors=("viewers",),
+            inputs=("events.impressions", "events.clicks", "events.watches"),
+            outputs=("activity.items", "signals.viewers", "training.examples", "events.rejected"),
+            broadcasts=("catalog.items", "control.parameters"),
+            build=_ingest,
+        ),
+        Role(
+            name="signals",
+            processors=("items",),
+            inputs=("activity.items",),
+            outputs=("signals.items", "events.rejected"),
+            broadcasts=("catalog.items", "control.parameters"),
+            build=_signals,
+        ),
+        Role(
+            name="learn",
+            processors=("learner",),
+            inputs=("training.examples",),
+            outputs=("models.versions", "models.weights", "events.rejected"),
+            broadcasts=(),
+            build=_learn,
+        ),
+    )
+}
+
+
+def role(name: str) -> Role:
+    """Return a role by name.
+
+    Raises:
+        ConfigurationError: there is no such role.
+    """
+    if name not in ROLES:
+        raise ConfigurationError(f"unknown role {name!r}; choose one of {', '.join(ROLES)}")
+    return ROLES[name]

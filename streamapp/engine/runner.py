@@ -1,0 +1,137 @@
+"""The runner: offers batches to tasks, drives them, and commits their cuts at each interval."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from streamapp.engine.app import FaustReading
+from streamapp.engine.ownership import Owned, Ownership
+from streamapp.engine.transport import RecordBatch
+from streamapp.errors import CommitFailed
+from streamapp.metrics import Observer
+from streamapp.processors.base import Cut
+
+log = logging.getLogger(__name__)
+
+SLICE = 500
+"""Records processed without letting the event loop turn: tens of milliseconds."""
+
+HIGH_WATER, LOW_WATER = 20_000, 5_000
+"""Waiting records of one input above which it is read no further, and below which again."""
+
+WallClock = Callable[[], int]
+"""Epoch milliseconds."""
+
+
+class Runner:
+    """Runs the tasks of a worker.
+
+    Args:
+        reading: knows stale batches, and stops reading an input that is ahead of the others.
+        failed: told of an exception of a processor; the process ends.
+    """
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        reading: FaustReading,
+        wall_clock: WallClock,
+        interval: float,
+        observer: Observer,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.ownership = ownership
+        self._reading = reading
+        self._wall_clock = wall_clock
+        self._interval = interval
+        self._observer = observer
+        self._failed = failed
+        self._full: set[tuple[str, int]] = set()
+
+    async def deliver(self, batch: RecordBatch) -> None:
+        """Offer one batch to its task and process what can be processed."""
+        owned = self.ownership.running(batch.partition)
+        if owned is None or batch.epoch != self._reading.epoch(batch.topic, batch.partition):
+            return
+        owned.task.offer(batch.topic, batch.records)
+        owned.task.inputs[batch.topic].at_end = batch.at_end
+        self._observer.received(batch.topic, len(batch.records))
+        await self._drive(batch.partition, owned)
+
+    async def _drive(self, partition: int, owned: Owned) -> None:
+        try:
+            while owned.running and owned.task.drive(SLICE) == SLICE:
+                await asyncio.sleep(0)
+        except Exception as exc:
+            owned.running = False  # its state is half-way through a record: no cut of it
+            self._failed(exc)
+            return
+        for topic, source in owned.task.inputs.items():
+            self._balance(topic, partition, len(source.queue))
+
+    def _balance(self, topic: str, partition: int, waiting: int) -> None:
+        place = (topic, partition)
+        if waiting > HIGH_WATER and place not in self._full:
+            self._full.add(place)
+            self._reading.hold_back(topic, partition)
+        elif waiting < LOW_WATER and place in self._full:
+            self._full.discard(place)
+            self._reading.let_on(topic, partition)
+
+    def forget_balance(self) -> None:
+        """A rebalance made all assigned partitions active again."""
+        self._full.clear()
+
+    async def run(self) -> None:
+        """Drive and commit at each interval until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            for partition, owned in list(self.ownership.owned.items()):
+                if owned.running:
+                    await self._drive(partition, owned)
+                    self.commit_soon(partition, owned)
+
+    def commit_soon(self, partition: int, owned: Owned) -> None:
+        """Take a cut and write it, unless the task's last one is still being written."""
+        if not owned.running or owned.committing:
+            return
+        try:
+            owned.task.idle()
+            cut = owned.task.cut(self._wall_clock())
+        except Exception as exc:
+            owned.running = False
+            self._failed(exc)
+            return
+        rejected, samples = owned.task.observed()
+        self._observer.rejected(rejected)
+        if cut.empty:
+            self._observer.up_to_date(partition)
+            return
+        owned.commit = asyncio.create_task(
+            self._commit(partition, owned, cut, owned.task.offsets, samples)
+        )
+
+    async def _commit(
+        self, partition: int, owned: Owned, cut: Cut, offsets: dict[str, int], samples: list[int]
+    ) -> None:
+        try:
+            with self._observer.committing(partition, cut, samples):
+                await owned.ledger.commit(cut, offsets)
+        except CommitFailed as exc:
+            log.warning("dropping the task of partition %d: %s", partition, exc)
+            self.ownership.retake(partition, owned)
+        except Exception as exc:
+            self._failed(exc)
+
+    async def drain(self) -> None:
+        """Commit what has been processed; for a graceful end."""
+        await self._commits()
+        for partition, owned in list(self.ownership.owned.items()):
+            self.commit_soon(partition, owned)
+        await self._commits()
+
+    async def _commits(self) -> None:
+        under_way = [o.commit for o in self.ownership.owned.values() if o.commit is not None]
+        await asyncio.gather(*under_way, return_exceptions=True)

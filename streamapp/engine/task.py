@@ -1,0 +1,217 @@
+"""A task: one partition of one role. Its inputs, its processors and their consistent cut.
+
+Nothing here awaits and nothing knows Kafka: the engine and the replay drive the same task.
+Between two calls, rows, pending output and input offsets always agree, so a cut may be taken
+at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from streamapp.engine.admission import Admission, Refused, Routing, Rules, too_late
+from streamapp.engine.merge import Entry, Input, Merge, Record
+from streamapp.errors import ProcessorFailed, Rejection
+from streamapp.processors.base import Cut, Processor, Row
+
+PROGRESS_KEY = b"@task"
+"""Changelog key of the engine's own row; processors use no key that starts with @."""
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """The engine's row in a changelog: what a restore must know besides the rows.
+
+    Attributes:
+        stream_time_ms: event time reached, advances of the idle clock included.
+        offsets: next offset by input topic, as committed with the rows.
+    """
+
+    stream_time_ms: int
+    offsets: dict[str, int]
+    schema: int = 1
+
+
+class Task:
+    """The state of one partition of a role, and how records change it.
+
+    Args:
+        processors: in the order they see an event; their inputs are the task's inputs.
+        clock: monotonic seconds; drives `max_idle` and, when all is quiet, stream time.
+        routing: None to accept a key on any partition.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        processors: Sequence[Processor],
+        clock: Clock,
+        rules: Rules | None = None,
+        routing: Routing | None = None,
+        max_idle: float = 2.0,
+    ) -> None:
+        self.partition = partition
+        self.processors = processors
+        self.rules = rules or Rules()
+        self.stream_time_ms = 0
+        topics = tuple(dict.fromkeys(t for p in processors for t in p.inputs))
+        self.inputs = {topic: Input(topic) for topic in topics}
+        self._rejected: dict[str, int] = {}
+        self._samples: list[int] = []
+        self._subscribers = {t: [p for p in processors if t in p.inputs] for t in topics}
+        self._merge = Merge(list(self.inputs.values()), max_idle)
+        self._admission = Admission(partition, self.rules, routing)
+        self._clock = clock
+        self._quiet_since: tuple[float, int] | None = None
+        self._refused: list[Refused] = []
+        self._cut_offsets: dict[str, int] = {}
+
+    def offer(self, topic: str, records: Sequence[Record]) -> None:
+        """Decode and queue records of one input, in offset order."""
+        source = self.inputs[topic]
+        decode = self._subscribers[topic][0].decode
+        admit = self._admission.admit
+        for record in records:
+            source.offer(record, admit(topic, record, decode))
+        if records:
+            source.position = records[-1].offset + 1
+            source.offered_at = self._clock()
+
+    def drive(self, limit: int) -> int:
+        """Process up to `limit` waiting records in stream-time order; return how many.
+
+        Raises:
+            ProcessorFailed: a processor raised. The task is no longer consistent then: what it
+                holds must not be committed.
+        """
+        done = 0
+        for topic, entry in self._merge.take(self._clock()):
+            try:
+                self._process(topic, entry)
+            except Exception as exc:
+                raise ProcessorFailed(topic, self.partition, entry.record.offset, exc) from exc
+            done += 1
+            if done >= limit:
+                break
+        if done:
+            self._quiet_since = None
+            if entry.time_ms > 0:
+                self._samples.append(entry.time_ms)
+        return done
+
+    def _process(self, topic: str, entry: Entry) -> None:
+        time_ms, event, record = entry
+        if isinstance(event, Rejection):
+            self._refuse(topic, record, event)
+            return
+        if time_ms > self.stream_time_ms:
+            self.advance(time_ms)
+        elif time_ms < self.stream_time_ms - self.rules.grace_ms:
+            late = too_late(event, self.stream_time_ms, self.rules)
+            if late is not None:
+                self._refuse(topic, record, late)
+                return
+        for processor in self._subscribers[topic]:
+            processor.process(topic, event)
+
+    def _refuse(self, topic: str, record: Record, rejection: Rejection) -> None:
+        self._rejected[rejection.reason] = self._rejected.get(rejection.reason, 0) + 1
+        self._refused.append(Refused(topic, self.partition, record, rejection))
+
+    def advance(self, stream_time_ms: int) -> None:
+        """Move stream time forward; what becomes due in the processors happens now."""
+        if stream_time_ms > self.stream_time_ms:
+            self.stream_time_ms = stream_time_ms
+            for processor in self.processors:
+                processor.advance(stream_time_ms)
+
+    def idle(self) -> None:
+        """While all inputs are caught up and quiet, let stream time go on with the clock.
+
+        Stream time moves by what the clock moved since the quiet began, never to the wall
+        clock itself: a replay of last year's events must not become late at its end.
+        """
+        if not self._merge.quiet or self.stream_time_ms == 0:
+            self._quiet_since = None
+            return
+        now = self._clock()
+        if self._quiet_since is None:
+            self._quiet_since = (now, self.stream_time_ms)
+        began, stream_time_ms = self._quiet_since
+        self.advance(stream_time_ms + int((now - began) * 1000))
+
+    def follow(self, topic: str, key: str) -> None:
+        """A broadcast view changed at `key`."""
+        for processor in self.processors:
+            processor.follow(topic, key)
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """Next offset to process by input topic."""
+        return {topic: source.next_offset for topic, source in self.inputs.items()}
+
+    @property
+    def waiting(self) -> int:
+        """Records decoded and not yet processed."""
+        return sum(len(source.queue) for source in self.inputs.values())
+
+    def cut(self, computed_at_ms: int) -> Cut:
+        """Take the consistent cut: all changes since the last one.
+
+        The cut is empty when neither rows nor offsets moved. A cut that was taken must be
+        committed or the task dropped: it is not given twice.
+        """
+        cut = Cut(self.stream_time_ms, computed_at_ms)
+        for processor in self.processors:
+            rows = list(processor.cut(cut))
+            if rows:
+                cut.rows[processor.name] = rows
+        for refused in self._refused:
+            refused.emit(cut)
+        self._refused.clear()
+        offsets = self.offsets
+        if not cut.empty or offsets != self._cut_offsets:
+            self._cut_offsets = offsets
+            cut.rows.setdefault(self.processors[0].name, []).append(self._progress(offsets))
+        return cut
+
+    def _progress(self, offsets: dict[str, int]) -> Row:
+        return PROGRESS_KEY, msgspec.json.encode(Progress(self.stream_time_ms, offsets))
+
+    def restore(self, name: str, rows: Sequence[Row]) -> None:
+        """Take rows of one processor's changelog, oldest first."""
+        processor = next(p for p in self.processors if p.name == name)
+        own = [value for key, value in rows if key == PROGRESS_KEY and value is not None]
+        if own:
+            progress = msgspec.json.decode(own[-1], type=Progress)
+            self.stream_time_ms = progress.stream_time_ms
+            self._cut_offsets = progress.offsets
+            rows = [row for row in rows if row[0] != PROGRESS_KEY]
+        processor.restore(rows)
+
+    @property
+    def restored_offsets(self) -> Mapping[str, int]:
+        """Offsets as the restored changelog has them; empty for a new partition."""
+        return self._cut_offsets
+
+    def ready(self) -> None:
+        """All rows are in: the processors may compare them with the broadcast views."""
+        for processor in self.processors:
+            processor.ready()
+
+    def seek(self, offsets: Mapping[str, int]) -> None:
+        """Start reading the inputs at these offsets."""
+        for topic, source in self.inputs.items():
+            source.queue.clear()
+            source.position = offsets[topic]
+            source.at_end = False
+
+    def observed(self) -> tuple[dict[str, int], list[int]]:
+        """Rejections by reason and sampled event times since the last call, for the metrics."""
+        seen = self._rejected, self._samples
+        self._rejected, self._samples = {}, []
+        return seen

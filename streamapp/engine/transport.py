@@ -1,0 +1,241 @@
+"""Record batches through Faust: one message for each partition's fetched records.
+
+Faust hands records to its streams one by one, at tens of microseconds each. Here a message's
+value is the whole list a fetch returned, so that cost is paid once a batch. Offsets are
+committed by the task's own transaction, so Faust's acknowledgements, commits and seeks are
+switched off (the topics are declared with `acks=False`).
+
+What is relied upon in Faust 0.15.3 and aiokafka 0.14, held by tests/unit/engine/test_hooks.py:
+the consumer's `_drain_messages`, `_active_partitions`, `perform_seek`, the consumer thread's
+`_create_worker_consumer`, and `position` and `lso` of aiokafka's partition state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import faust
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
+from faust.transport.drivers.aiokafka import Transport as FaustTransport
+from faust.types import TP, ConsumerMessage
+
+from streamapp.engine.clients import client_options
+from streamapp.settings import Settings
+
+POLL_RECORDS = 4_000
+"""Records of one fetch: bounds the memory of a batch and the time to decode it."""
+
+POLL_SECONDS = 0.1
+"""How long a fetch waits when nothing is buffered: also the delay with which a resumed
+partition is noticed."""
+
+FETCH_WAIT_MS = 100
+"""How long the broker holds an empty fetch: the delay with which the end of an input shows."""
+
+MAX_POLL_INTERVAL_MS = 300_000
+"""Time without a fetch after which aiokafka leaves the group."""
+
+
+class RecordBatch(NamedTuple):
+    """What one fetch returned for one partition.
+
+    Attributes:
+        epoch: how often the partition had been sought when the fetch began; a batch of an
+            earlier epoch was read at a position that no longer counts.
+        at_end: the partition held nothing more that is committed.
+    """
+
+    topic: str
+    partition: int
+    records: list[ConsumerRecord]
+    epoch: int
+    at_end: bool
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]  # faust is untyped
+    """Hands a message's value to the stream as it is."""
+
+    def compile(self, app: faust.App, **_: Any) -> Callable[..., Awaitable[Any]]:
+        create_event = app.create_event
+
+        async def decode(message: ConsumerMessage, *, propagate: bool = False) -> Any:
+            return create_event(None, message.value, message.headers, message)
+
+        return decode
+
+
+class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """aiokafka's consumer in a thread of its own, reading committed records."""
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        # Faust reads committed only in its own transaction mode, and would take a round-robin
+        # assignor for an app without tables: one transactional id would live on two workers.
+        settings: Settings = transport.settings
+        self._assignor = self.app.assignor
+        return AIOKafkaConsumer(
+            **client_options(settings),
+            client_id=self.app.conf.broker_client_id,
+            group_id=self.app.conf.id,
+            partition_assignment_strategy=[self._assignor],
+            isolation_level="read_committed",
+            check_crcs=settings.check_crcs,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=POLL_RECORDS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(settings.session_timeout_ms // 6, 100),
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            retry_backoff_ms=50,
+        )
+
+    async def fetch(
+        self, active: frozenset[TP]
+    ) -> tuple[Mapping[TP, list[ConsumerRecord]], dict[TP, int]]:
+        """Fetched records by partition, and how many committed ones remain after them.
+
+        The remaining are counted in offsets; of a partition not yet fetched they are unknown.
+        """
+        consumer = self._ensure_consumer()
+        if consumer._closed:
+            raise ConsumerStoppedError
+        fetcher = consumer._fetcher
+        with fetcher._subscriptions.fetch_context():
+            records = await fetcher.fetched_records(
+                active, timeout=POLL_SECONDS, max_records=POLL_RECORDS
+            )
+        return records, self._remaining(consumer, active)
+
+    @staticmethod
+    def _remaining(consumer: AIOKafkaConsumer, active: Iterable[TP]) -> dict[TP, int]:
+        subscription = consumer._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in active if tp in assignment.tps}
+        # The high watermark would not do: behind it a transaction is nearly always open.
+        return {
+            tp: max(state.lso - state.position, 0)
+            for tp, state in states.items()
+            if state.has_valid_position and state.lso is not None
+        }
+
+    def move(self, positions: Mapping[TP, int]) -> None:
+        """Seek; raises IllegalStateError when a partition is no longer assigned."""
+        consumer = self._ensure_consumer()
+        for tp, offset in positions.items():
+            consumer.seek(TopicPartition(*tp), offset)
+
+
+class Consumer(FaustConsumer):  # type: ignore[misc]
+    """Faust's consumer, one message for each partition's batch.
+
+    A partition is read only while it is active in Faust's sense (assigned, not paused) and
+    is not being moved.
+
+    Attributes:
+        remaining: committed records not yet fetched, by partition, as last known.
+    """
+
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._epochs: dict[TP, int] = {}
+        self._moving: set[TP] = set()
+        self._told_end: set[TP] = set()
+        self.remaining: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def epoch(self, tp: TP) -> int:
+        """How often this partition has been sought."""
+        return self._epochs.get(tp, 0)
+
+    def hold(self, tps: Iterable[TP]) -> None:
+        """From now on batches already fetched are stale, and no fetch begins before `move`."""
+        for tp in tps:
+            self._moving.add(tp)
+            self._epochs[tp] = self.epoch(tp) + 1
+            self._told_end.discard(tp)
+
+    async def move(self, positions: Mapping[TP, int]) -> bool:
+        """Seek held partitions and let them be fetched; False when no longer assigned."""
+        try:
+            await self._thread.call_thread(self._thread.move, positions)
+        except IllegalStateError:
+            return False
+        self._moving.difference_update(positions)
+        return True
+
+    async def perform_seek(self) -> None:
+        """Nothing: positions belong to the tasks (Faust would seek to what was committed)."""
+
+    async def verify_all_partitions_active(self) -> None:
+        """Nothing: Faust would look for its own acknowledgements; /health watches commits."""
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                await self._drain_once()
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = frozenset(self._get_active_partitions() - self._moving)
+        if not active:  # aiokafka would take no partitions for all of them
+            await self.sleep(POLL_SECONDS)
+            return
+        epochs = dict(self._epochs)
+        records, remaining = await self._thread.call_thread(self._thread.fetch, active)
+        self.remaining.update(remaining)
+        ends = {tp for tp, count in remaining.items() if count == 0}
+        for tp, batch in records.items():
+            self._told_end.discard(tp)
+            await self._deliver(tp, batch, epochs, at_end=tp in ends)
+        for tp in ends - records.keys() - self._told_end:
+            await self._deliver(tp, [], epochs, at_end=True)
+
+    async def _deliver(
+        self, tp: TP, records: list[ConsumerRecord], epochs: Mapping[TP, int], *, at_end: bool
+    ) -> None:
+        epoch = epochs.get(tp, 0)
+        if epoch != self.epoch(tp):
+            return
+        if at_end:
+            self._told_end.add(tp)
+        batch = RecordBatch(tp[0], tp[1], records, epoch, at_end)
+        # A rebalance suspends the flow: what is not delivered then is read again from the
+        # task's position, so it may be dropped here.
+        await self.wait_first(self.callback(self._message(tp, batch)), self.suspend_flow.wait())
+
+    def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
+        last = batch.records[-1].offset if batch.records else -1
+        return ConsumerMessage(
+            tp[0], tp[1], last, 0.0, 0, (), None, batch, None, 0, 0, TP(*tp),
+            generation_id=self.app.consumer_generation_id,
+        )
+
+
+class Transport(FaustTransport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the consumer above.
+
+    Args:
+        settings: the worker's; Faust's own broker settings are not used.
+    """
+
+    Consumer: ClassVar[type[Consumer]] = Consumer
+    settings: Settings
+
+    def __init__(self, settings: Settings, *args: Any, **kwargs: Any) -> None:
+        self.settings = settings
+        super().__init__(*args, **kwargs)
