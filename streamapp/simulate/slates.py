@@ -1,0 +1,39 @@
+"""Which items a slate shows, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from streamapp.simulate.world import Item, Surface, Viewer, World
+
+
+class Placed(NamedTuple):
+    """An item in a slate.
+
+    Attributes:
+        score: what the ranker gave it, if it scores.
+        propensity: the probability with which the ranker puts this item at this position.
+    """
+
+    item: Item
+    score: float | None
+    propensity: float | None
+
+
+Ranker = Callable[[World, Viewer, Surface, tuple[Item, ...], int, Random], list[Placed]]
+"""world, viewer, surface, the items to choose from, the time (ms), randomness → a slate."""
+
+
+def shuffled(
+    world: World,  # noqa: ARG001  # a ranker's signature
+    viewer: Viewer,  # noqa: ARG001
+    surface: Surface,
+    pool: tuple[Item, ...],
+    at_ms: int,  # noqa: ARG001
+    draw: Random,
+) -> list[Placed]:
+    """Any items in any order: each is at each position with the probability 1 / pool."""
+    chosen = draw.sample(pool, min(len(surface.theta), len(pool)))
+    return [Placed(item, None, 1.0 / len(pool)) for item in chosen]
