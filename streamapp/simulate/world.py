@@ -166,7 +166,8 @@ class World:
 
     def liking(self, viewer: Viewer, item: Item, at_ms: int) -> float:
         """Return taste · item: what the pair adds to the log-odds of a click."""
-        return sum(map(mul, self.taste(viewer, at_ms), item.vector))
+        liking: float = sum(map(mul, self.taste(viewer, at_ms), item.vector))
+        return liking
 
     def click_probability(
         self, viewer: Viewer, item: Item, surface: Surface, position: int, at_ms: int

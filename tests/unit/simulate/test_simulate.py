@@ -3,15 +3,24 @@
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import merge
 from itertools import islice, takewhile
+from typing import Any
 
 import msgspec
 import pytest
 
 from streamapp.errors import Rejection
-from streamapp.events import CatalogItem, decode_click, decode_impression, decode_watch
+from streamapp.events import (
+    CatalogItem,
+    Click,
+    Impression,
+    Watch,
+    decode_click,
+    decode_impression,
+    decode_watch,
+)
 from streamapp.simulate import (
     Delivery,
     Human,
@@ -26,7 +35,8 @@ from streamapp.simulate import (
 )
 
 START = 1_700_000_000_000
-DECODE = {
+Event = dict[str, Any]
+DECODE: dict[str, Callable[[bytes], Impression | Click | Watch]] = {
     "events.impressions": decode_impression,
     "events.clicks": decode_click,
     "events.watches": decode_watch,
@@ -45,7 +55,7 @@ def close(observed: int, expected: float, variance: float) -> bool:
     return abs(observed - expected) <= 5 * math.sqrt(variance)
 
 
-def of(topic: str, records: Iterable[Sent]) -> list[dict]:
+def of(topic: str, records: Iterable[Sent]) -> list[Event]:
     return [sent.event for sent in records if sent.topic == topic]
 
 
@@ -104,7 +114,9 @@ def test_the_rate_is_the_one_asked_for(rate):
     assert counted == pytest.approx(rate * span / 1_000, rel=0.1)
 
 
-def shown_and_clicked(records: list[Sent]) -> tuple[list[tuple[dict, dict]], set]:
+def shown_and_clicked(
+    records: list[Sent],
+) -> tuple[list[tuple[Event, Event]], set[tuple[str, str]]]:
     """Return every slot with its slate, and which (request, item) were clicked."""
     slots = [(e, slot) for e in of("events.impressions", records) for slot in e["items"]]
     clicks = of("events.clicks", records)
@@ -120,9 +132,9 @@ def test_clicks_follow_their_stated_probabilities_at_every_position():
     viewers = {v.viewer_id: v for v in (world.viewer(n) for n in range(100))}
     slots, clicked = shown_and_clicked(records)
 
-    expected: Counter = Counter()
-    variance: Counter = Counter()
-    observed: Counter = Counter()
+    expected: Counter[tuple[str, int]] = Counter()
+    variance: Counter[tuple[str, int]] = Counter()
+    observed: Counter[tuple[str, int]] = Counter()
     for event, slot in slots:
         surface, position = surfaces[event["surface"]], slot["position"]
         # From the definition, not by the world's own method.
@@ -167,7 +179,7 @@ def test_a_subclass_may_let_tastes_drift():
 
 def test_propensities_are_the_rates_at_which_items_are_placed():
     world = World(seed=2, viewers=50, items=30, pace=0.001)
-    placed: Counter = Counter()
+    placed: Counter[str] = Counter()
     slates = 0
     for event in of("events.impressions", sample(30_000, world=world, delivery=PUNCTUAL)):
         if event["surface"] != "home":
@@ -180,8 +192,8 @@ def test_propensities_are_the_rates_at_which_items_are_placed():
         assert close(count, slates / 30, slates / 30 * (29 / 30))
 
 
-def playbacks(records: list[Sent]) -> dict[str, list[dict]]:
-    found: dict[str, list[dict]] = defaultdict(list)
+def playbacks(records: list[Sent]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = defaultdict(list)
     for event in of("events.watches", records):
         found[event["playback_id"]].append(event)
     return found
