@@ -76,7 +76,7 @@ class Settings:
     topic_prefix: str = _setting(
         "", "put before every topic name: a second deployment on the same brokers"
     )
-    partitions: int = _setting(12, "partitions of every topic", least=1)
+    partitions: int = _setting(0, "partitions of every topic; 0 is what topics/ says", least=0)
     replication: int = _setting(1, "replicas of every topic", least=1)
     partitioner: str = _setting(
         "murmur2",
@@ -240,6 +240,8 @@ def _parse(name: str, text: str, declared: Field[Any]) -> Any:
     about = declared.metadata
     if isinstance(declared.default, bool):
         return _flag(name, text)
+    if isinstance(declared.default, bool):
+        return _flag(name, text)
     if isinstance(declared.default, int | float):
         kind = type(declared.default)
         return _number(name, text, kind, about["least"], about["most"])
@@ -248,6 +250,12 @@ def _parse(name: str, text: str, declared: Field[Any]) -> Any:
     if about["choices"] and text not in about["choices"]:
         raise ConfigurationError(f"{name}={text}: expected one of {', '.join(about['choices'])}")
     return text
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigurationError(f"{name}={text}: expected true or false")
+    return text.lower() == "true"
 
 
 def _flag(name: str, text: str) -> bool:
@@ -282,4 +290,4 @@ def _coordinates(name: str, text: str) -> tuple[str, int, int]:
 def _text(value: Any) -> str:
     if isinstance(value, frozenset):
         return ",".join(f"{topic}:{part}:{offset}" for topic, part, offset in sorted(value))
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,71 @@
+# Everything a person or CI does with this repository. `make` alone says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+KAFKA := $(BIN)/python deploy/kafka/kafka.py
+# The environment is current when this file exists: its name is made of what it was built from.
+STAMP := .venv/.installed-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
+UV := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+.PHONY: help install java demo test lint format bench kafka-up kafka-down schemas lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## make .venv with the locked dependencies and this project
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@python="$$(bash deploy/machine.sh python)"; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear .venv
+	@echo "installing the locked dependencies into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f .venv/.installed-*; touch $@
+
+java:
+	@bash deploy/machine.sh java
+
+demo: $(STAMP) ## everything at once on this machine: a simulated audience, workers, live signals
+	@$(BIN)/streamapp demo $(ARGS)
+
+test: $(STAMP) java ## all tests, those on a real Kafka included (ARGS=… goes to pytest)
+	@run=deploy/kafka/.run/test-$$$$; \
+	trap '$(KAFKA) down --run-dir '$$run EXIT; trap 'exit 130' INT TERM; \
+	export STREAMAPP_TEST_BOOTSTRAP; STREAMAPP_TEST_BOOTSTRAP="$$($(KAFKA) up --run-dir $$run)"; \
+	$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## style, types and import rules, as CI has them
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## bring the code into its format
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+bench: $(STAMP) java ## measure against Quix Streams, Bytewax and plain Faust on a real Kafka
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+kafka-up: $(STAMP) java ## start a local Kafka and say where it listens
+	@$(KAFKA) up
+
+kafka-down: $(STAMP) ## end it and remove its data
+	@$(KAFKA) down
+
+schemas: $(STAMP) ## write topics/schemas/ anew from the message types
+	@$(BIN)/streamapp topics schemas --write
+
+lock: $(STAMP) ## pin the dependencies anew, with hashes (ARGS=--upgrade for newer versions)
+	@$(UV) $(ARGS) -o requirements/lock.txt
+	@$(UV) $(ARGS) --extra dev -c requirements/lock.txt -o requirements/dev.txt
+
+clean: ## end local brokers; remove .venv, caches, jars and builds
+	@for run in deploy/kafka/.run/*/; do \
+		[ ! -d "$$run" ] || python3 deploy/kafka/kafka.py down --run-dir "$$run"; done
+	@rm -rf .venv build dist out deploy/kafka/.libs deploy/kafka/.run \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find streamapp tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
