@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from streamapp.errors import ConfigurationError
 
 PREFIX = "STREAMAPP_"
-IGNORED = "STREAMAPP_TEST_"
-"""Variables of the test suite: never an unknown setting."""
+IGNORED = ("STREAMAPP_TEST_", "STREAMAPP_PORT_FILE")
+"""Starts of variables that are no settings: the test suite's, and what starts a worker sets."""
 MASK = "********"
 CLICK_WINDOW = "STREAMAPP_CLICK_WINDOW_MS_"
 """Followed by a surface in capitals: the click window of that surface."""
@@ -117,7 +117,8 @@ class Settings:
         frozenset(), "records to reject as `skipped`: topic:partition:offset,…"
     )
     check_crcs: bool = _setting(
-        True, "verify the checksums of fetched records; librdkafka's mock broker writes wrong ones"
+        default=True,
+        doc="verify the checksums of fetched records; librdkafka's mock broker writes wrong ones",
     )
     web_host: str = _setting("127.0.0.1", "address that /metrics and /health are served on")
     log_level: str = _setting(
@@ -215,7 +216,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[tuple[str, str | None]]:
         name
         for name in env
         if name.startswith(PREFIX)
-        and not name.startswith((IGNORED, CLICK_WINDOW))
+        and not name.startswith((*IGNORED, CLICK_WINDOW))
         and name not in known
     )
     near = [difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in unknown]
@@ -240,8 +241,6 @@ def _parse(name: str, text: str, declared: Field[Any]) -> Any:
     about = declared.metadata
     if isinstance(declared.default, bool):
         return _flag(name, text)
-    if isinstance(declared.default, bool):
-        return _flag(name, text)
     if isinstance(declared.default, int | float):
         kind = type(declared.default)
         return _number(name, text, kind, about["least"], about["most"])
@@ -250,12 +249,6 @@ def _parse(name: str, text: str, declared: Field[Any]) -> Any:
     if about["choices"] and text not in about["choices"]:
         raise ConfigurationError(f"{name}={text}: expected one of {', '.join(about['choices'])}")
     return text
-
-
-def _flag(name: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ConfigurationError(f"{name}={text}: expected true or false")
-    return text.lower() == "true"
 
 
 def _flag(name: str, text: str) -> bool:
