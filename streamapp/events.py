@@ -193,8 +193,11 @@ def _rejection(error: Exception) -> Rejection:
     return Rejection("invalid_field", f"record: {text}"[:MAX_DETAIL])
 
 
-def _decoder(kind: type[_T], topic: str) -> Callable[[bytes | None], _T]:
-    """Return a function that decodes and validates one record of `topic`, or raises Rejection."""
+def decoder(kind: type[_T], topic: str) -> Callable[[bytes | None], _T]:
+    """Return a function that decodes and validates one record of `topic`, or raises Rejection.
+
+    What it raises has a reason code and a detail in terms of the record: `field: what`.
+    """
     decode = msgspec.json.Decoder(kind).decode
 
     def decode_record(value: bytes | None) -> _T:
@@ -209,8 +212,8 @@ def _decoder(kind: type[_T], topic: str) -> Callable[[bytes | None], _T]:
     return decode_record
 
 
-decode_impression = _decoder(Impression, "events.impressions")
-decode_click = _decoder(Click, "events.clicks")
-decode_watch = _decoder(Watch, "events.watches")
-decode_catalog_item = _decoder(CatalogItem, "catalog.items")
-decode_parameter = _decoder(Parameter, "control.parameters")
+decode_impression = decoder(Impression, "events.impressions")
+decode_click = decoder(Click, "events.clicks")
+decode_watch = decoder(Watch, "events.watches")
+decode_catalog_item = decoder(CatalogItem, "catalog.items")
+decode_parameter = decoder(Parameter, "control.parameters")

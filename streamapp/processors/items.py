@@ -1,0 +1,247 @@
+"""items: what viewers do with each item, as counters and rates, to the second.
+
+::
+
+    activity.items ──▶ counters of the item (total, 30 min, 6 h, 7 d) ──▶ signals.items
+    catalog.items  ──▶ status, category, creator ────────────────────────▶
+
+Kept for each item: its counters, its first and newest event time, and the catalog fields as
+last published. An item nobody touched for 60 days is forgotten; one deleted from the catalog at
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
+
+from streamapp.errors import Rejection
+from streamapp.events import decoder
+from streamapp.features import rates
+from streamapp.features.catalog import Catalog
+from streamapp.features.decay import DAY_MS, DecayedCounters
+from streamapp.features.expiry import Expiry
+from streamapp.features.parameters import Parameters
+from streamapp.features.rates import COUNTERS
+from streamapp.processors.base import Cut, Row
+from streamapp.signals import Counter, ItemDelta, ItemSignal
+
+ACTIVITY = "activity.items"
+CATALOG = "catalog.items"
+SIGNALS = "signals.items"
+
+_ROW_VERSION = 1
+_INDEX = {name: index for index, name in enumerate(COUNTERS)}
+_DECAYED = 4
+"""Numbers a counter has in a delta: the total and one a half-life."""
+
+_decode_delta = decoder(ItemDelta, ACTIVITY)
+_encode = msgspec.json.Encoder().encode
+
+
+class _Joined(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Catalog fields of an item; all None when the catalog does not know it."""
+
+    status: str | None = None
+    category: str | None = None
+    creator_id: str | None = None
+
+
+_UNKNOWN = _Joined()
+
+
+class _Item(msgspec.Struct, gc=False):
+    """One item in memory; `published` is the join as readers have it."""
+
+    counters: DecayedCounters
+    as_of_ms: int
+    first_ms: int
+    published: _Joined
+
+
+class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One item in the changelog."""
+
+    version: int
+    landmark_ms: int
+    as_of_ms: int
+    first_ms: int
+    sums: bytes
+    published: _Joined
+
+
+_decode_row = msgspec.json.Decoder(_ItemRow).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsSettings:
+    """What can be configured.
+
+    Attributes:
+        idle_ms: an item without events for so long (to the hour) is forgotten.
+    """
+
+    idle_ms: int = 60 * DAY_MS
+
+
+class Items:
+    """The processor of one partition of the items."""
+
+    name: ClassVar[str] = "items"
+    inputs: ClassVar[tuple[str, ...]] = (ACTIVITY,)
+
+    def __init__(self, catalog: Catalog, parameters: Parameters, settings: ItemsSettings) -> None:
+        self._catalog = catalog
+        self._parameters = parameters
+        self._items: dict[str, _Item] = {}
+        self._expiry = Expiry(settings.idle_ms)
+        self._touched: dict[str, None] = {}
+
+    def decode(self, topic: str, value: bytes) -> ItemDelta:  # noqa: ARG002  # one input
+        """Decode one delta."""
+        delta = _decode_delta(value)
+        for counter, sums in delta.deltas.items():
+            if counter not in _INDEX or len(sums) != _DECAYED:
+                raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
+        return delta
+
+    def process(self, topic: str, event: ItemDelta) -> None:  # noqa: ARG002  # one input
+        """Add a delta to the item's counters."""
+        item = self._items.get(event.item_id)
+        if item is None:
+            item = self._add(event)
+        else:
+            item.as_of_ms = max(item.as_of_ms, event.as_of_ms)
+            item.first_ms = min(item.first_ms, event.first_ms)
+        deltas = {_INDEX[counter]: sums for counter, sums in event.deltas.items()}
+        item.counters.merge(deltas, event.as_of_ms)
+        self._touched[event.item_id] = None
+
+    def _add(self, delta: ItemDelta) -> _Item:
+        counters = DecayedCounters.zero(len(COUNTERS), delta.as_of_ms)
+        item = _Item(counters, delta.as_of_ms, delta.first_ms, _UNKNOWN)
+        self._items[delta.item_id] = item
+        self._expiry.add(delta.item_id, delta.as_of_ms)
+        return item
+
+    def advance(self, stream_time_ms: int) -> None:
+        """Forget the items that nobody touched for long."""
+        if self._expiry.pending(stream_time_ms):
+            for item_id in self._expiry.take(stream_time_ms):
+                self._expire(item_id, stream_time_ms)
+
+    def _expire(self, item_id: str, stream_time_ms: int) -> None:
+        item = self._items.get(item_id)
+        if item is None:
+            return
+        if self._expiry.due_ms(item.as_of_ms) > stream_time_ms:
+            self._expiry.add(item_id, item.as_of_ms)
+            return
+        self._forget(item_id)
+
+    def _forget(self, item_id: str) -> None:
+        del self._items[item_id]
+        self._touched[item_id] = None
+
+    def follow(self, topic: str, key: str) -> None:
+        """Publish an item again whose catalog fields changed; forget one that was deleted."""
+        item = self._items.get(key) if topic == CATALOG else None
+        if item is not None:
+            self._compare(key, item)
+
+    def _compare(self, item_id: str, item: _Item) -> None:
+        joined = self._join(item_id)
+        if joined == _UNKNOWN != item.published:
+            self._forget(item_id)
+        elif joined != item.published:
+            self._touched[item_id] = None
+
+    def _join(self, item_id: str) -> _Joined:
+        known = self._catalog.get(item_id)
+        if known is None:
+            return _UNKNOWN
+        return _Joined(known.status, known.category, known.creator_id)
+
+    def cut(self, cut: Cut) -> Iterable[Row]:
+        """Publish the items that were touched, and write their rows."""
+        touched, self._touched = self._touched, {}
+        rows: list[Row] = []
+        for item_id in touched:
+            item = self._items.get(item_id)
+            if item is None:
+                cut.emit(SIGNALS, item_id, None)
+                rows.append((_row_key(item_id), None))
+                continue
+            item.published = self._join(item_id)
+            cut.emit(SIGNALS, item_id, _encode(self._signal(item_id, item, cut)))
+            rows.append((_row_key(item_id), _row_value(item)))
+        return rows
+
+    def _signal(self, item_id: str, item: _Item, cut: Cut) -> ItemSignal:
+        at_ms, joined = item.as_of_ms, item.published
+        totals, m30, h6, d7 = item.counters.at(at_ms)
+        six = dict(zip(COUNTERS, h6, strict=True))
+        watches_30m = m30[_INDEX["watches"]]
+
+        def rate(name: str, numerator: str, denominator: str) -> float:
+            prior = self._parameters.prior(name, joined.category, at_ms)
+            return rates.shrunk(six[numerator], six[denominator], prior)
+
+        return ItemSignal(
+            item_id=item_id,
+            as_of_ms=at_ms,
+            computed_at_ms=cut.computed_at_ms,
+            status=joined.status,
+            category=joined.category,
+            creator_id=joined.creator_id,
+            counters=dict(zip(COUNTERS, map(Counter, totals, m30, h6, d7), strict=True)),
+            ctr=rate("ctr", "clicks", "impressions"),
+            coec=rates.coec(six["clicks"], six["expected_clicks"]),
+            completion_rate=rate("completion_rate", "completes", "closed"),
+            watch_ratio=rate("watch_ratio", "ratio_sum", "ratio_n"),
+            velocity=rates.velocity(watches_30m, six["watches"], at_ms - item.first_ms),
+        )
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take rows of the changelog."""
+        for key, value in rows:
+            item_id = key[1:].decode()
+            if value is None:
+                self._items.pop(item_id, None)
+                continue
+            row = _decode_row(value)
+            counters = DecayedCounters.from_bytes(row.sums, row.landmark_ms)
+            self._items[item_id] = _Item(counters, row.as_of_ms, row.first_ms, row.published)
+
+    def ready(self) -> None:
+        """Publish again what the catalog changed while this partition was down."""
+        for item_id, item in list(self._items.items()):
+            self._expiry.add(item_id, item.as_of_ms)
+            self._compare(item_id, item)
+
+    @property
+    def rows(self) -> int:
+        """Items held."""
+        return len(self._items)
+
+
+def _row_key(item_id: str) -> bytes:
+    """Return the changelog key of an item: never one that starts with @."""
+    return b"i" + item_id.encode()
+
+
+def _row_value(item: _Item) -> bytes:
+    counters = item.counters
+    return _encode(
+        _ItemRow(
+            _ROW_VERSION,
+            counters.landmark_ms,
+            item.as_of_ms,
+            item.first_ms,
+            counters.to_bytes(),
+            item.published,
+        )
+    )
