@@ -52,3 +52,9 @@ class CommitFailed(StreamappError):
     """A transaction failed or its outcome is unknown: the task is dropped and restored."""
 
     retriable = True
+
+
+class BrokersUnavailable(StreamappError):
+    """The brokers cannot be reached, do not let us in, or do not answer as they should."""
+
+    retriable = True
