@@ -6,6 +6,8 @@ a record is true at, `computed_at_ms` the wall clock it was computed at (outside
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 SCHEMA = 1
@@ -187,3 +189,117 @@ class RejectedRecord(msgspec.Struct, frozen=True, kw_only=True):
     def occurred_at_ms(self) -> int:
         """Event time of the record."""
         return self.as_of_ms
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How features become the coordinates of a model; published with its weights.
+
+    `streamapp.learning.features` builds the encoder and says exactly what each field does.
+
+    Attributes:
+        names: what is learned from, in this order; `viewer`, `item`, `surface`, `position` are
+            known of every example, the others are names in its `features`.
+        crosses: pairs of names whose tokens are also taken together; never with `position`.
+        hash, seed, bits: a token's coordinate is the low `bits` bits of its seeded hash.
+        buckets: how a magnitude becomes a token.
+        last_position: positions beyond it count as it.
+        max_magnitude: a number beyond it, in absolute value, is refused.
+        max_length: a string of more characters is refused.
+    """
+
+    names: tuple[str, ...]
+    crosses: tuple[tuple[str, str], ...] = ()
+    hash: str = "murmur3_x86_32"
+    seed: int = 0
+    bits: int = 20
+    buckets: str = "half_octave"
+    last_position: int = 50
+    max_magnitude: float = 1e15
+    max_length: int = 256
+
+
+class ModelWeight(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of models.weights: the weight of one coordinate. A null deletes: weight 0.
+
+    Attributes:
+        feature: the coordinate, in decimal; the key is `<model>/<feature>`.
+    """
+
+    schema: int = SCHEMA
+    model: str
+    feature: str
+    weight: float
+    as_of_ms: int
+    computed_at_ms: int
+
+
+class EpochClose(msgspec.Struct, frozen=True, kw_only=True):
+    """The record `<model>/@epoch` of models.weights: all before it are one consistent version.
+
+    Attributes:
+        epoch: grows by one with each version of the model.
+        count: weights other than 0 a reader holds now.
+        checksum: of those weights, as `streamapp.learning.snapshots.checksum_of` says.
+        intercept: what is added to the sum of weights; the rate negatives were kept at is in it.
+        spec: how features become coordinates.
+    """
+
+    schema: int = SCHEMA
+    model: str
+    epoch: int
+    count: int
+    checksum: int
+    intercept: float
+    spec: FeatureSpec
+    as_of_ms: int
+    computed_at_ms: int
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """How well a model or baseline predicted, each example before it was learned from.
+
+    Attributes:
+        log_loss: mean −ln of the probability given to what happened; None before any example.
+        auc: chance that a random positive scores above a random negative; None without both.
+        calibration: Σ probability / Σ positives; None without positives.
+    """
+
+    log_loss: float | None
+    auc: float | None
+    calibration: float | None
+
+
+class ModelMetrics(Quality, frozen=True, kw_only=True):
+    """Quality of a model beside that of what it has to beat, over the same examples."""
+
+    baselines: dict[str, Quality]
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of models.versions: which version of a model to score with, and how good it is.
+
+    Attributes:
+        version: epoch of the weights; a reader that holds this epoch or a later one may score.
+        examples: learned from, since the model began.
+        metrics: prequential, decayed, negatives weighted back to all that were shown.
+        status: warming until enough examples were seen, then champion.
+    """
+
+    schema: int = SCHEMA
+    model: str
+    version: int
+    as_of_ms: int
+    computed_at_ms: int
+    examples: int
+    metrics: ModelMetrics
+    status: Literal["warming", "champion"]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by model."""
+        return self.model

@@ -1,0 +1,127 @@
+"""Prequential evaluation: how well the probabilities given before learning did.
+
+Everything decays by examples: an example weighs half of one seen `half_life` examples later. By
+examples and not by time, so that a figure always rests on the same amount of evidence: a quiet
+night neither empties it nor lets a handful of examples stand for the model.
+"""
+
+from __future__ import annotations
+
+from math import inf, log, log1p
+
+import msgspec
+
+from streamapp.signals import Quality
+
+BINS = 256
+"""Bins of the score histogram, 1/8 of log-odds wide, from −16 to 16."""
+
+_SMALLEST = 1e-12
+"""Probabilities are clipped to [this, 1 − this]: no single example costs more than 27.6."""
+
+_RESCALE = 2.0**64
+
+
+class PrequentialState(msgspec.Struct, array_like=True):
+    """All there is to restore; the histogram holds (bin, negatives, positives)."""
+
+    scale: float
+    weight: float
+    loss: float
+    expected: float
+    positives: float
+    histogram: list[tuple[int, float, float]]
+
+
+class Prequential:
+    """Decayed log loss, AUC and calibration of one sequence of predictions.
+
+    AUC comes from a histogram of scores (log-odds): predictions of one bin count as ties. A
+    histogram over probabilities would put nearly all rare-click predictions in one bin.
+
+    The weights of past examples are not touched: each new one weighs 2^(1/half_life) times the
+    one before, and all sums are scaled down, by a power of two, before they grow out of range.
+    """
+
+    def __init__(self, half_life: float = inf) -> None:
+        self._growth = 2.0 ** (1.0 / half_life)
+        self._scale = 1.0
+        self._weight = 0.0
+        self._loss = 0.0
+        self._expected = 0.0
+        self._positives = 0.0
+        self._bins = ([0.0] * BINS, [0.0] * BINS)
+
+    def update(self, probability: float, weight: float = 1.0, *, happened: bool) -> None:
+        """Take one prediction that stands for `weight` such, and whether it happened."""
+        if not _SMALLEST < probability < 1.0 - _SMALLEST:
+            probability = min(max(probability, _SMALLEST), 1.0 - _SMALLEST)
+        yes, no = log(probability), log1p(-probability)
+        self._scale *= self._growth
+        if self._scale > _RESCALE:
+            self._rescale()
+        weight *= self._scale
+        self._weight += weight
+        self._expected += weight * probability
+        if happened:
+            self._positives += weight
+            self._loss -= weight * yes
+        else:
+            self._loss -= weight * no
+        number = int((yes - no) * 8.0 + BINS / 2)
+        self._bins[happened][min(max(number, 0), BINS - 1)] += weight
+
+    def _rescale(self) -> None:
+        factor = 1.0 / _RESCALE
+        self._scale *= factor
+        self._weight *= factor
+        self._loss *= factor
+        self._expected *= factor
+        self._positives *= factor
+        for bins in self._bins:
+            bins[:] = [value * factor for value in bins]
+
+    @property
+    def log_loss(self) -> float | None:
+        """Mean −ln of the probability given to what happened."""
+        return self._loss / self._weight if self._weight else None
+
+    @property
+    def calibration(self) -> float | None:
+        """Σ probability / Σ positives: 1 is calibrated, above 1 promises too much."""
+        return self._expected / self._positives if self._positives else None
+
+    @property
+    def auc(self) -> float | None:
+        """Chance that a random positive scored above a random negative, ties half."""
+        below = pairs = 0.0
+        for negatives, positives in zip(*self._bins, strict=True):
+            pairs += positives * (below + negatives / 2.0)
+            below += negatives
+        positives = sum(self._bins[True])
+        return pairs / (below * positives) if below and positives else None
+
+    @property
+    def quality(self) -> Quality:
+        """All three."""
+        return Quality(log_loss=self.log_loss, auc=self.auc, calibration=self.calibration)
+
+    def snapshot(self) -> PrequentialState:
+        """Return the state, for JSON."""
+        histogram = [
+            (number, negatives, positives)
+            for number, (negatives, positives) in enumerate(zip(*self._bins, strict=True))
+            if negatives or positives
+        ]
+        return PrequentialState(
+            self._scale, self._weight, self._loss, self._expected, self._positives, histogram
+        )
+
+    def restore(self, state: PrequentialState) -> None:
+        """Go on exactly from a snapshot."""
+        self._scale, self._weight, self._loss = state.scale, state.weight, state.loss
+        self._expected, self._positives = state.expected, state.positives
+        self._bins = ([0.0] * BINS, [0.0] * BINS)
+        for number, negatives, positives in state.histogram:
+            self._bins[False][number] = negatives
+            self._bins[True][number] = positives

@@ -1,0 +1,177 @@
+"""Feature specs: how an example's features become coordinates of a linear model.
+
+A feature becomes a *token*, a token a *coordinate*; a coordinate is on (1) or off (0), however
+many tokens fall on it.
+
+=============  ==============================================  ======================
+feature        token                                           example
+=============  ==============================================  ======================
+text           `name=value`                                    `category=drama`
+0              `name=0`                                        `ctr=0`
+v > 0          `name=^b`, b the half octave of v               `ctr=^-9`
+v < 0          `name=-^b`, b the half octave of −v             `drift=-^3`
+position       `position=p`, p at most `last_position`         `position=1`
+a cross        both tokens, `×` between                        `viewer=v1×category=a`
+=============  ==============================================  ======================
+
+The half octave of v is ⌊2·log2|v|⌋: a model sees a raw watched_ms of 100,000 as one of some
+hundred tokens and not as a factor that saturates it. It is computed from the binary exponent, so
+that every language gets the same bucket.
+
+Coordinate = low `bits` bits of MurmurHash3 (x86, 32 bit, the spec's seed, unsigned) of the token's
+UTF-8 bytes. This one because it is the fastest here (70 ns a token; crc32 120 ns, blake2b 570 ns),
+has a seed that really reorders collisions (crc32 is linear: tokens of one length that collide
+under one seed do so under all, and crosses collide in patterns), and exists in every language.
+
+Absent and empty values give no token. A number that is not finite or beyond `max_magnitude` and a
+text longer than `max_length` are refused: no token, and counted in `Encoder.refused`; the
+example's other features still count.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from math import frexp, sqrt
+
+import mmh3
+
+from streamapp.errors import ConfigurationError
+from streamapp.signals import FeatureSpec
+
+CONTEXT = ("viewer", "item", "surface", "position")
+"""Names known of every example; a feature of the same name is not looked at."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "where it was shown": ("surface", "position"),
+    "who and what": ("viewer", "item"),
+    "the item in the catalog": ("kind", "category", "creator_id", "duration_ms"),
+    "the item's signals": ("ctr", "coec", "completion_rate", "watch_ratio", "velocity"),
+    "the viewer's device": ("device", "country"),
+}
+"""What is learned from by default. This is the place to add a feature."""
+
+DEFAULT_SPEC = FeatureSpec(
+    names=tuple(name for names in GROUPS.values() for name in names),
+    crosses=(("viewer", "category"),),
+)
+
+MAX_BITS = 32
+"""The hash has no more."""
+
+_HALF = sqrt(0.5)
+
+
+def half_octave(value: float) -> int:
+    """Return ⌊2·log2(value)⌋ of a positive number.
+
+    >>> [half_octave(v) for v in (0.05, 0.5, 1.0, 1.4, 1.5, 2.0, 100_000.0)]
+    [-9, -2, 0, 0, 1, 2, 33]
+    """
+    mantissa, exponent = frexp(value)  # value = mantissa · 2^exponent, mantissa in [0.5, 1)
+    return 2 * exponent - (1 if mantissa >= _HALF else 2)
+
+
+class Encoder:
+    """Turns features into tokens and coordinates as one spec says.
+
+    Attributes:
+        refused: values refused since the encoder was built.
+
+    Raises:
+        ConfigurationError: the spec names a hash or buckets unknown here, crosses something with
+            position, or crosses a name that it does not list.
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        _check(spec)
+        self.spec = spec
+        self.refused = 0
+        self._seed = spec.seed
+        self._largest = min(spec.max_magnitude, sys.float_info.max)
+        self._mask = (1 << spec.bits) - 1
+        self._prefixes = tuple((name, name + "=") for name in spec.names)
+
+    def indices(
+        self,
+        features: Mapping[str, float | str],
+        *,
+        viewer: str,
+        item: str,
+        surface: str,
+        position: int,
+    ) -> list[int]:
+        """Return the coordinates that are on, each once, in the order of their tokens."""
+        tokens = self.tokens(features, viewer=viewer, item=item, surface=surface, position=position)
+        seed, mask, hashed = self._seed, self._mask, mmh3.hash
+        indices = [hashed(token, seed) & mask for token in tokens]
+        return indices if len(set(indices)) == len(indices) else list(dict.fromkeys(indices))
+
+    def tokens(
+        self,
+        features: Mapping[str, float | str],
+        *,
+        viewer: str,
+        item: str,
+        surface: str,
+        position: int,
+    ) -> list[str]:
+        """Return the tokens of one item as shown, or as it would be shown.
+
+        To score items before they have a place, give position 1.
+        """
+        values = {
+            **features,
+            "viewer": viewer,
+            "item": item,
+            "surface": surface,
+            "position": str(min(position, self.spec.last_position)),
+        }
+        longest = self.spec.max_length
+        tokens: dict[str, str] = {}
+        for name, prefix in self._prefixes:
+            value = values.get(name)
+            if isinstance(value, str):
+                if 0 < len(value) <= longest:
+                    tokens[name] = prefix + value
+                elif value:
+                    self.refused += 1
+            elif value is not None and (bucket := self._bucket(value)) is not None:
+                tokens[name] = prefix + bucket
+        crossed = [
+            f"{tokens[one]}×{tokens[other]}"
+            for one, other in self.spec.crosses
+            if one in tokens and other in tokens
+        ]
+        return [*tokens.values(), *crossed]
+
+    def _bucket(self, value: float) -> str | None:
+        magnitude = abs(value)
+        if 0 < magnitude <= self._largest:
+            octave = half_octave(magnitude)
+            return f"^{octave}" if value > 0 else f"-^{octave}"
+        if magnitude == 0:
+            return "0"
+        self.refused += 1  # NaN compares false with everything
+        return None
+
+
+def _check(spec: FeatureSpec) -> None:
+    """Refuse what would be encoded in another way than the spec says, or must not be learned."""
+    if spec.hash != "murmur3_x86_32" or spec.buckets != "half_octave":
+        raise ConfigurationError(
+            f"hash {spec.hash!r} with buckets {spec.buckets!r} is unknown here: "
+            "murmur3_x86_32 and half_octave are implemented"
+        )
+    if not 1 <= spec.bits <= MAX_BITS:
+        raise ConfigurationError(f"bits is {spec.bits}, it must be from 1 to {MAX_BITS}")
+    if len(set(spec.names)) != len(spec.names):
+        raise ConfigurationError("a feature name is listed twice")
+    for cross in spec.crosses:
+        if "position" in cross:
+            raise ConfigurationError(
+                f"{cross} crosses position: a reader scores at position 1, so what is learned of "
+                "other positions would be lost to it"
+            )
+        if not set(cross) <= set(spec.names):
+            raise ConfigurationError(f"{cross} crosses a feature that the spec does not name")
