@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 
 from streamapp.engine.roles import ROLES
-from streamapp.settings import Settings
+from streamapp.settings import IGNORED, PREFIX, Settings
 
 PORT_FILE = "STREAMAPP_PORT_FILE"
 """A worker writes its web port into the file of this name in its environment."""
@@ -90,13 +90,23 @@ def workers(processes: int) -> list[Child]:
     ]
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment with these settings in the place of its own."""
+    others = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(PREFIX) or name.startswith(IGNORED)
+    }
+    return others | settings.to_env()
+
+
 def run(settings: Settings, processes: int) -> int:
     """Keep `processes` workers of each role running until told to end; returns the exit code."""
 
     def write(name: str, line: str) -> None:
         print(f"{name:<10} | {line}", file=sys.stderr, flush=True)  # noqa: T201  # as it is for
 
-    supervisor = Supervisor(workers(processes), settings.to_env(), write)
+    supervisor = Supervisor(workers(processes), environment(settings), write)
     return asyncio.run(supervisor.run())
 
 
@@ -104,7 +114,7 @@ class Supervisor:
     """Starts children, watches them and ends them.
 
     Args:
-        env: added to this process's environment for every child.
+        env: the environment of every child.
         write: given each line the children write, and what becomes of them.
 
     Attributes:
@@ -124,7 +134,7 @@ class Supervisor:
         self.given_up: list[str] = []
         self.restarts = 0
         self._children = children
-        self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
+        self._env = {**env, "PYTHONUNBUFFERED": "1"}
         self._write = write
         self._patience = patience or Patience()
         self._running: dict[str, Process] = {}

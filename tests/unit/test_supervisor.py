@@ -14,7 +14,7 @@ import pytest
 from streamapp import supervisor
 from streamapp.engine import worker
 from streamapp.settings import Settings
-from streamapp.supervisor import Child, Patience, Supervisor, workers
+from streamapp.supervisor import Child, Patience, Supervisor, environment, workers
 
 QUICK = Patience(first_wait=0.01, longest_wait=0.02, settled=60.0, crashes=3, ending=0.2)
 LONG = "import time; print('up', flush=True); time.sleep(600)"
@@ -48,14 +48,16 @@ def python(name: str, code: str) -> Child:
 async def test_what_children_write_is_handed_on_by_line_under_their_name():
     lines = Lines()
     code = "import sys; print('one\\ntwo'); sys.stderr.write('no newline'); sys.exit(3)"
-    watched = Supervisor([python("a", code)], {}, lines, Patience(crashes=1))
+    watched = Supervisor([python("a", code)], dict(os.environ), lines, Patience(crashes=1))
     assert await watched.run(handle_signals=False) == 1
     assert sorted(lines.of("a")[:3]) == ["no newline", "one", "two"]
 
 
 async def test_a_child_that_ends_is_started_again():
     lines = Lines()
-    watched = Supervisor([python("a", "print('here')"), python("b", LONG)], {}, lines, QUICK)
+    watched = Supervisor(
+        [python("a", "print('here')"), python("b", LONG)], dict(os.environ), lines, QUICK
+    )
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: lines.of("a").count("here") == 3)
     assert await running == 1
@@ -65,7 +67,7 @@ async def test_a_child_that_ends_is_started_again():
 async def test_after_repeated_crashes_a_child_is_given_up_and_all_end():
     lines = Lines()
     crashing = python("a", "import sys; sys.exit(7)")
-    watched = Supervisor([crashing, python("b", LONG)], {}, lines, QUICK)
+    watched = Supervisor([crashing, python("b", LONG)], dict(os.environ), lines, QUICK)
     assert await watched.run(handle_signals=False) == 1
     assert watched.given_up == ["a"]
     assert lines.of("a")[-1].startswith("given up: ended 3 times in a row (exit code 7)")
@@ -75,7 +77,7 @@ async def test_after_repeated_crashes_a_child_is_given_up_and_all_end():
 async def test_a_child_that_had_settled_is_not_given_up():
     lines = Lines()
     patience = Patience(first_wait=0.01, settled=0.0, crashes=2)
-    watched = Supervisor([python("a", "print('here')")], {}, lines, patience)
+    watched = Supervisor([python("a", "print('here')")], dict(os.environ), lines, patience)
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: lines.of("a").count("here") > 4)
     watched.stop()
@@ -93,7 +95,7 @@ async def test_children_may_end_in_peace():
         "def end(*_): print('drained', flush=True); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end); print('up', flush=True); time.sleep(600)"
     )
-    watched = Supervisor([python("a", graceful)], {}, lines, Patience(ending=20))
+    watched = Supervisor([python("a", graceful)], dict(os.environ), lines, Patience(ending=20))
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: "up" in lines.of("a"))
     watched.stop()
@@ -109,7 +111,7 @@ DEAF = (
 
 async def test_a_child_that_does_not_end_is_killed():
     lines = Lines()
-    watched = Supervisor([python("a", DEAF)], {}, lines, QUICK)
+    watched = Supervisor([python("a", DEAF)], dict(os.environ), lines, QUICK)
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: "up" in lines.of("a"))
     watched.stop()
@@ -119,7 +121,7 @@ async def test_a_child_that_does_not_end_is_killed():
 
 async def test_a_second_request_to_end_kills_at_once():
     lines = Lines()
-    watched = Supervisor([python("a", DEAF)], {}, lines, Patience(ending=600))
+    watched = Supervisor([python("a", DEAF)], dict(os.environ), lines, Patience(ending=600))
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: "up" in lines.of("a"))
     watched.stop()
@@ -135,7 +137,7 @@ async def test_the_port_a_child_tells_is_known_while_it_runs():
         "pathlib.Path(os.environ['STREAMAPP_PORT_FILE']).write_text('4711\\n')\n"
         f"{LONG}"
     )
-    watched = Supervisor([python("a", telling)], {}, lines, QUICK)
+    watched = Supervisor([python("a", telling)], dict(os.environ), lines, QUICK)
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: "serves /metrics and /health on port 4711" in lines.of("a"))
     assert watched.ports == {"a": 4711}
@@ -147,7 +149,7 @@ async def test_the_port_a_child_tells_is_known_while_it_runs():
 async def test_cancelling_leaves_no_child():
     lines = Lines()
     tells = "import os; print(os.getpid(), flush=True); " + LONG
-    watched = Supervisor([python("a", tells)], {}, lines, Patience(ending=600))
+    watched = Supervisor([python("a", tells)], dict(os.environ), lines, Patience(ending=600))
     running = asyncio.create_task(watched.run(handle_signals=False))
     await lines.until(lambda: "up" in lines.of("a"))
     running.cancel()
@@ -156,14 +158,18 @@ async def test_cancelling_leaves_no_child():
     assert not alive(int(lines.of("a")[0]))
 
 
-async def test_settings_reach_the_children():
+async def test_settings_reach_the_children_and_replace_those_of_this_process(monkeypatch):
+    monkeypatch.setenv("STREAMAPP_COMMIT_INTERVAL_MS", "77")
+    monkeypatch.setenv("STREAMAPP_TEST_HOOK", "kept")
+    monkeypatch.setenv("OTHER", "kept too")
     lines = Lines()
-    env = Settings(app_id="other").to_env()
-    tells = "import os; print(os.environ['STREAMAPP_APP_ID'])"
+    names = ["STREAMAPP_APP_ID", "STREAMAPP_COMMIT_INTERVAL_MS", "STREAMAPP_TEST_HOOK", "OTHER"]
+    tells = f"import os; print([os.environ.get(name) for name in {names}])"
+    env = environment(Settings(app_id="other"))
     await Supervisor([python("a", tells)], env, lines, Patience(crashes=1)).run(
         handle_signals=False
     )
-    assert lines.of("a")[0] == "other"
+    assert lines.of("a")[0] == "['other', None, 'kept', 'kept too']"
 
 
 def alive(pid: int) -> bool:
@@ -176,12 +182,12 @@ def alive(pid: int) -> bool:
 
 
 SUPERVISING = """
-import asyncio, sys
+import asyncio, os, sys
 from streamapp.supervisor import Child, Supervisor
 code = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
 code += "print(os.getpid(), flush=True); time.sleep(600)"
 write = lambda name, line: print(line, flush=True)
-sys.exit(asyncio.run(Supervisor([Child("a", ("-c", code))], {}, write).run()))
+sys.exit(asyncio.run(Supervisor([Child("a", ("-c", code))], dict(os.environ), write).run()))
 """
 
 

@@ -1,0 +1,287 @@
+"""One run of the demo, from start to summary."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from streamapp.demo import view
+from streamapp.demo.board import TOPICS, Board
+from streamapp.demo.logs import Logs
+from streamapp.demo.truth import truth_of
+from streamapp.engine.embedded import LIMITS, PARTITIONS, EmbeddedBroker
+from streamapp.engine.records import Sender, follow, sending
+from streamapp.engine.scratch import scratch_topics
+from streamapp.settings import Security, Settings
+from streamapp.simulate import World, catalog, spoiled, traffic
+from streamapp.supervisor import Patience, Supervisor, environment, workers
+
+SEED = 7
+VIEWERS, ITEMS = 1_000, 150
+PACE = 0.1
+"""Viewers live ten times as fast, so that playbacks end while one looks on."""
+
+BROKEN = 0.002
+"""Share of broken records among the events."""
+
+CLICK_WINDOW_MS = 5_000
+"""Short, so that labels close during the run; clicks come 0.15 s after the slate, on average."""
+
+START_SECONDS = 60.0
+SETTLE_SECONDS = 20.0
+QUIET_SECONDS = 2.0
+TICK_SECONDS = 0.05
+LIVE_SECONDS, LINE_SECONDS = 0.25, 5.0
+LOG_LINES = 25
+
+
+def run(settings: Settings, seconds: float, rate: float, bootstrap_servers: str | None) -> int:
+    """Run the demo; returns 0 if events went in and signals and weights came out.
+
+    Args:
+        seconds: how long events are sent; starting and ending come on top.
+        rate: events a second.
+        bootstrap_servers: a Kafka to run on, in topics that are deleted in the end; None for
+            the embedded broker.
+    """
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    with contextlib.ExitStack() as stack:
+        logs = stack.enter_context(_collected_logs())
+        if bootstrap_servers is None:
+            broker = stack.enter_context(EmbeddedBroker())
+            console.print(LIMITS)
+            own = _embedded(settings, broker.bootstrap_servers)
+        else:
+            own = _scratch(settings, bootstrap_servers)
+            console.print(f"running on {bootstrap_servers}, in topics {own.topic_prefix}*")
+        session = Session(own, seconds, rate, console, logs)
+        topics = _no_topics() if bootstrap_servers is None else scratch_topics(own)
+        return asyncio.run(session.run(topics))
+
+
+def _embedded(settings: Settings, bootstrap_servers: str) -> Settings:
+    return replace(
+        settings,
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix="",
+        partitions=PARTITIONS,
+        # librdkafka's mock cluster puts wrong checksums on its transaction markers.
+        check_crcs=False,
+        security=Security(),
+        click_window_ms=CLICK_WINDOW_MS,
+        click_window_ms_by_surface={},
+    )
+
+
+def _scratch(settings: Settings, bootstrap_servers: str) -> Settings:
+    token = f"demo-{time.time_ns() // 1_000_000:x}-{os.getpid()}"
+    return replace(
+        settings,
+        bootstrap_servers=bootstrap_servers,
+        app_id=f"{settings.app_id}-{token}",
+        topic_prefix=f"{settings.topic_prefix}{token}.",
+        partitions=PARTITIONS,
+        click_window_ms=CLICK_WINDOW_MS,
+        click_window_ms_by_surface={},
+    )
+
+
+@asynccontextmanager
+async def _no_topics() -> AsyncIterator[None]:
+    """Do nothing: the embedded broker makes topics as they are asked for."""
+    yield
+
+
+@contextmanager
+def _collected_logs() -> Iterator[Logs]:
+    logs = Logs()
+    root = logging.getLogger()
+    root.addHandler(logs)
+    try:
+        yield logs
+    finally:
+        root.removeHandler(logs)
+
+
+class Session:
+    """Feeds, watches and shows, while the supervisor keeps the workers running."""
+
+    def __init__(
+        self, settings: Settings, seconds: float, rate: float, console: Console, logs: Logs
+    ) -> None:
+        self._settings = settings
+        self._seconds = seconds
+        self._rate = rate
+        self._console = console
+        self._logs = logs
+        self._world = World(SEED, VIEWERS, ITEMS, pace=PACE)
+        self._board = Board(truth_of(self._world))
+        self._supervisor = Supervisor(workers(1), environment(settings), logs, Patience(crashes=3))
+        self._end = asyncio.Event()
+        self._phase = "starting"
+        self._fed_seconds = 0.0
+
+    async def run(self, topics: contextlib.AbstractAsyncContextManager[None]) -> int:
+        """Run all of it; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._end.set)
+        async with topics, sending(self._settings) as sender:
+            for sent in catalog(self._world, _wall_clock_ms()):
+                await sender.send(sent.topic, sent.key, sent.value, sent.timestamp_ms)
+            await sender.flush()
+            async with self._workers(), self._beside(self._watch()), self._beside(self._show()):
+                if await self._ready():
+                    await self._feed(sender)
+                    await self._settle()
+        return self._conclude()
+
+    @asynccontextmanager
+    async def _workers(self) -> AsyncIterator[None]:
+        supervising = asyncio.create_task(self._supervisor.run(handle_signals=False))
+        supervising.add_done_callback(lambda _: self._end.set())
+        try:
+            yield
+        finally:
+            self._supervisor.stop()
+            await supervising
+
+    @asynccontextmanager
+    async def _beside(self, coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        task = asyncio.create_task(coroutine)
+        task.add_done_callback(lambda _: self._end.set())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _ready(self) -> bool:
+        """Wait until all workers process; False when they do not."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self._end.is_set() and time.monotonic() < deadline:
+            ports = list(self._supervisor.ports.values())
+            states = await asyncio.gather(*(asyncio.to_thread(_runs, port) for port in ports))
+            if len(states) == len(workers(1)) and all(states):
+                return True
+            await self._pause(0.2)
+        return False
+
+    async def _feed(self, sender: Sender) -> None:
+        """Send events as the clock reaches them."""
+        stream = spoiled(
+            traffic(self._world, start_ms=_wall_clock_ms(), rate=self._rate, seed=SEED),
+            BROKEN,
+            SEED,
+        )
+        upcoming = next(stream)
+        self._phase, started = "running", time.monotonic()
+        while not self._end.is_set() and self._fed_seconds < self._seconds:
+            topics, broken, now = [], 0, _wall_clock_ms()
+            while upcoming.timestamp_ms <= now:
+                await sender.send(
+                    upcoming.topic, upcoming.key, upcoming.value, upcoming.timestamp_ms
+                )
+                if upcoming.event:
+                    topics.append(upcoming.topic)
+                broken += not upcoming.event
+                upcoming = next(stream)
+            self._board.count_sent(topics, broken, time.monotonic())
+            await self._pause(TICK_SECONDS)
+            self._fed_seconds = time.monotonic() - started
+        await sender.flush()
+
+    async def _settle(self) -> None:
+        """Wait until the last windows have closed and nothing more comes out."""
+        self._phase = "closing the last windows"
+        started = quiet_since = time.monotonic()
+        seen = 0
+        while not self._end.is_set() and time.monotonic() - started < SETTLE_SECONDS:
+            if seen != self._board.received.total():
+                seen, quiet_since = self._board.received.total(), time.monotonic()
+            closed = time.monotonic() - started > CLICK_WINDOW_MS / 1000 + QUIET_SECONDS
+            if closed and time.monotonic() - quiet_since > QUIET_SECONDS:
+                return
+            await self._pause(0.1)
+
+    async def _watch(self) -> None:
+        async with aclosing(follow(self._settings, TOPICS)) as batches:
+            async for batch in batches:
+                for record in batch:
+                    self._board.take(record.topic, record.key, record.value)
+
+    async def _show(self) -> None:
+        terminal = self._console.is_terminal
+        every = LIVE_SECONDS if terminal else LINE_SECONDS
+        next_line = time.monotonic() + every
+        with self._screen(terminal) as screen:
+            while True:
+                if self._phase == "running":
+                    self._board.look(_wall_clock_ms())
+                now = time.monotonic()
+                if screen is not None:
+                    screen.update(view.live(self._board, now, self._title()), refresh=True)
+                elif now >= next_line:
+                    self._console.print(f"{self._title()} | {view.line(self._board, now)}")
+                    next_line = now + every
+                await asyncio.sleep(LIVE_SECONDS)
+
+    @contextmanager
+    def _screen(self, terminal: bool) -> Iterator[Live | None]:  # noqa: FBT001  # private
+        if not terminal:
+            yield None
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True) as screen:
+            yield screen
+
+    def _title(self) -> str:
+        return f"streamapp demo: {self._phase}, {self._fed_seconds:.0f} of {self._seconds:.0f} s"
+
+    def _conclude(self) -> int:
+        for line in view.summary(self._board, self._fed_seconds):
+            self._console.print(line)
+        given_up, missing = self._supervisor.given_up, self._board.missing
+        if not given_up and not missing:
+            return 0
+        for line in self._logs.last(LOG_LINES):
+            self._console.print(line)
+        if given_up:
+            self._console.print(f"failed: {', '.join(given_up)} did not keep running")
+        if missing:
+            self._console.print(f"failed: there were no {', '.join(missing)}")
+        return 1
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._end.wait(), seconds)
+
+
+def _runs(port: int) -> bool:
+    """Ask a worker's /health whether its partitions are being processed."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", "/health")
+        told = json.load(connection.getresponse())
+    except (OSError, HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+    return told["state"] == "running" and bool(told["running"])
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
