@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from streamapp.engine.merge import Record
+from streamapp.engine.merge import AT_ONCE, Entry, Record
 from streamapp.engine.partitioner import Partitioner
 from streamapp.errors import Rejection
 from streamapp.processors.base import Cut, Event
@@ -53,7 +54,7 @@ class Routing:
 
 
 class Admission:
-    """Turns a record of one task's partition into an event or a Rejection.
+    """Turns the records of one task's partition into events or Rejections.
 
     Args:
         routing: None where partitions say nothing (a replay reads files).
@@ -63,21 +64,33 @@ class Admission:
         self.partition = partition
         self.rules = rules
         self.routing = routing
+        self._ahead_ms = rules.in_future_ms
 
     def admit(
-        self, topic: str, record: Record, decode: Callable[[str, bytes], Event]
-    ) -> Event | Rejection:
-        """Decode and check one record."""
-        try:
-            event = decode(topic, self._value(topic, record))
-            self._check(record, event)
-        except Rejection as rejection:
-            return rejection
-        return event
+        self,
+        topic: str,
+        records: Sequence[Record],
+        decode: Callable[[str, bytes], Event],
+        queue: deque[Entry],
+    ) -> None:
+        """Decode and check records, and queue what became of each."""
+        check, put = self._check, queue.append
+        limit, named = self.rules.max_event_bytes, self.rules.skip
+        for record in records:
+            value = record.value
+            try:
+                if value is None or len(value) > limit or named:
+                    value = self._whole(topic, record)
+                event = decode(topic, value)
+                check(record, event)
+            except Rejection as rejection:
+                put((AT_ONCE, rejection, record))
+            else:
+                put((event.occurred_at_ms, event, record))
 
-    def _value(self, topic: str, record: Record) -> bytes:
+    def _whole(self, topic: str, record: Record) -> bytes:
         rules, value = self.rules, record.value
-        if rules.skip and (topic, self.partition, record.offset) in rules.skip:
+        if (topic, self.partition, record.offset) in rules.skip:
             raise Rejection("skipped", "left out by STREAMAPP_SKIP")
         if value is None:
             raise Rejection("invalid_json", "the record has no value")
@@ -88,17 +101,14 @@ class Admission:
         return value
 
     def _check(self, record: Record, event: Event) -> None:
-        key = record.key
+        key, written_ms, routing = record.key, record.timestamp, self.routing
         if key is None or key != event.key.encode():
             shown = None if key is None else key[:100]
             raise Rejection("key_mismatch", f"record key {shown!r}, key field {event.key!r}")
-        ahead_of = record.timestamp + self.rules.in_future_ms
-        if record.timestamp >= 0 and event.occurred_at_ms > ahead_of:
+        if event.occurred_at_ms > written_ms + self._ahead_ms and written_ms >= 0:
             raise Rejection(
-                "in_future",
-                f"occurred_at_ms {event.occurred_at_ms}, written at {record.timestamp}",
+                "in_future", f"occurred_at_ms {event.occurred_at_ms}, written at {written_ms}"
             )
-        routing = self.routing
         if routing is not None:
             belongs = routing.partitioner(key, routing.partitions)
             if belongs != self.partition:
@@ -110,10 +120,8 @@ class Admission:
                 )
 
 
-def too_late(event: Event, stream_time_ms: int, rules: Rules) -> Rejection | None:
-    """Return the rejection of an event that is older than the grace allows, else None."""
-    if event.occurred_at_ms >= stream_time_ms - rules.grace_ms:
-        return None
+def too_late(event: Event, stream_time_ms: int, rules: Rules) -> Rejection:
+    """Return the rejection of an event that is older than the grace allows."""
     return Rejection(
         "too_late",
         f"occurred_at_ms {event.occurred_at_ms} is more than {rules.grace_ms} ms "

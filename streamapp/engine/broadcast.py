@@ -25,6 +25,7 @@ class Broadcast:
     """
 
     def __init__(self, settings: Settings, topics: Sequence[str], take: Take) -> None:
+        self._settings = settings
         self._names: Mapping[str, str] = {settings.topic(name): name for name in topics}
         self._take = take
         self._consumer: AIOKafkaConsumer = clients.reader(settings)
@@ -33,9 +34,8 @@ class Broadcast:
         """Read everything that is committed now; the views are complete when this returns."""
         consumer = self._consumer
         await consumer.start()
-        tps: list[TopicPartition] = []
-        for topic in self._names:
-            tps += await self._partitions(topic)
+        counts = await clients.partition_counts(self._settings, list(self._names))
+        tps = [TopicPartition(topic, p) for topic, count in counts.items() for p in range(count)]
         if not tps:
             return
         consumer.assign(tps)
@@ -47,12 +47,6 @@ class Broadcast:
             for tp, end in list(behind.items()):
                 if await consumer.position(tp) >= end:
                     del behind[tp]
-
-    async def _partitions(self, topic: str) -> list[TopicPartition]:
-        consumer = self._consumer
-        if not clients.partitions_of(consumer, topic):
-            await consumer.topics()  # fetches the metadata of all topics
-        return clients.partitions_of(consumer, topic)
 
     async def follow(self) -> None:
         """Go on reading until cancelled."""

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from streamapp.errors import Rejection
-from streamapp.processors.base import Event
-
-AT_ONCE = -1
+AT_ONCE = -(1 << 62)
 """Merge time of a rejected record: it has no event time and goes out as soon as it is head."""
 
+NO_BOUND = 1 << 62
 
 class Record(Protocol):
     """What the engine reads of a Kafka record."""
@@ -36,12 +34,9 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
-class Entry(NamedTuple):
-    """One record between decoding and processing."""
-
-    time_ms: int
-    event: Any  # Event, or the Rejection that stands in its place
-    record: Record
+Entry = tuple[int, Any, Record]
+"""A record between decoding and processing: its merge time, its event (or the Rejection that
+stands in its place) and the record itself."""
 
 
 class Input:
@@ -62,15 +57,10 @@ class Input:
         self.at_end = False
         self.offered_at = float("-inf")
 
-    def offer(self, record: Record, event: Event | Rejection) -> None:
-        """Queue one record behind those that came before it."""
-        time_ms = AT_ONCE if isinstance(event, Rejection) else event.occurred_at_ms
-        self.queue.append(Entry(time_ms, event, record))
-
     @property
     def next_offset(self) -> int:
         """Offset of the next record to process: what a cut commits."""
-        return self.queue[0].record.offset if self.queue else self.position
+        return self.queue[0][2].offset if self.queue else self.position
 
     def holds(self, now: float, max_idle: float) -> bool:
         """Must the other inputs wait for this empty one?"""
@@ -88,26 +78,34 @@ class Merge:
         self.inputs = inputs
         self.max_idle = max_idle
 
-    def take(self, now: float) -> Iterator[tuple[str, Entry]]:
-        """Yield (topic, entry), removing each, until an empty input holds the rest back.
+    def runs(self, now: float) -> Iterator[tuple[str, deque[Entry], int]]:
+        """Yield (topic, queue, bound): take from the queue while its head's time is ≤ bound.
+
+        The caller takes at least one entry of each run. Ends when an empty input holds the
+        others back, or nothing is left.
 
         Args:
             now: monotonic seconds; compared with `Input.offered_at` only.
         """
-        inputs = self.inputs
         while True:
             best: Input | None = None
-            best_ms = 0
-            for candidate in inputs:
+            best_ms = bound = NO_BOUND
+            for candidate in self.inputs:
                 queue = candidate.queue
                 if not queue:
                     if candidate.holds(now, self.max_idle):
                         return
-                elif best is None or queue[0][0] < best_ms:
-                    best, best_ms = candidate, queue[0][0]
+                    continue
+                head_ms = queue[0][0]
+                if best is None:
+                    best, best_ms = candidate, head_ms
+                elif head_ms < best_ms:
+                    best, best_ms, bound = candidate, head_ms, best_ms - 1
+                else:
+                    bound = min(bound, head_ms)
             if best is None:
                 return
-            yield best.topic, best.queue.popleft()
+            yield best.topic, best.queue, bound
 
     @property
     def quiet(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from streamapp.engine import clients
 from streamapp.engine.admission import Routing, Rules
 from streamapp.engine.app import App, FaustReading
 from streamapp.engine.broadcast import Broadcast
-from streamapp.engine.ledger import Ledger, count_partitions
+from streamapp.engine.ledger import Ledger
 from streamapp.engine.ownership import Ownership
 from streamapp.engine.partitioner import partitioner
 from streamapp.engine.roles import Role, Views, role
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 PORT_FILE = "STREAMAPP_PORT_FILE"
 """Where the worker writes its web port once it answers, for whoever started it."""
+
+COLLECT_AFTER = (100_000, 20, 100)
+"""Allocations between two runs of the garbage collector. Batches of records are allocated and
+freed by the thousand and hold no cycles; the defaults would scan millions of rows for them."""
 
 STALLED_SECONDS = 30.0
 """Without a commit for this long while input waits, a worker is not healthy."""
@@ -48,6 +53,7 @@ def run(name: str, settings: Settings, web_port: int | None) -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    gc.set_threshold(*COLLECT_AFTER)
     worker = Worker(role(name), settings, web_port or 0)
     return asyncio.run(worker.run())
 
@@ -168,36 +174,30 @@ class Worker:
 
     async def _topics_are_there(self) -> bool:
         """Wait for the brokers, then check the role's topics; False when told to end."""
-        for attempt in range(1 << 30):
-            producer = clients.producer(self.settings)
+        attempt = 0
+        while not self._end.is_set():
             try:
-                await producer.start()
-                await self._check_topics(producer)
+                await self._check_topics()
                 return True
-            except ConfigurationError:
-                raise
             except Exception as exc:  # retriable or not is the error's own attribute
                 if not getattr(exc, "retriable", False):
                     raise
                 wait = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
+                attempt += 1
                 log.warning(
                     "no answer from %s (%r), trying again in %.1f s",
                     self.settings.bootstrap_servers, exc, wait,
                 )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._end.wait(), wait)
-                if self._end.is_set():
-                    return False
-            finally:
-                await producer.stop()
         return False
 
-    async def _check_topics(self, producer: Any) -> None:
+    async def _check_topics(self) -> None:
         settings, of = self.settings, self.role
         changelogs = [settings.changelog(of.name, name) for name in of.processors]
         equal = [*(settings.topic(name) for name in of.inputs), *changelogs]
         others = [settings.topic(name) for name in (*of.outputs, *of.broadcasts)]
-        counts = {topic: await count_partitions(producer, topic) for topic in (*equal, *others)}
+        counts = await clients.partition_counts(settings, [*equal, *others])
         if len({counts[topic] for topic in equal}) != 1:
             listed = ", ".join(f"{topic} has {counts[topic]}" for topic in equal)
             raise ConfigurationError(
