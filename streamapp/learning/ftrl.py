@@ -128,7 +128,10 @@ class FtrlLogistic(base.Classifier):
 
     def predict_indices(self, indices: Iterable[int]) -> float:
         """Return the probability of 1 when these coordinates are on."""
-        return sigmoid(self.intercept + sum(map(self.weight, indices)))
+        score = self.intercept
+        for index in indices:
+            score += self.weight(index)
+        return sigmoid(score)
 
     @property
     def intercept(self) -> float:
