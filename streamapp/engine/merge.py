@@ -78,7 +78,7 @@ class Merge:
         self.inputs = inputs
         self.max_idle = max_idle
 
-    def runs(self, now: float) -> Iterator[tuple[str, deque[Entry], int]]:
+    def runs(self, now: float, until_ms: int = NO_BOUND) -> Iterator[tuple[str, deque[Entry], int]]:
         """Yield (topic, queue, bound): take from the queue while its head's time is ≤ bound.
 
         The caller takes at least one entry of each run. Ends when an empty input holds the
@@ -86,10 +86,11 @@ class Merge:
 
         Args:
             now: monotonic seconds; compared with `Input.offered_at` only.
+            until_ms: entries of a later time stay where they are.
         """
         while True:
             best: Input | None = None
-            best_ms = bound = NO_BOUND
+            best_ms, bound = NO_BOUND, until_ms
             for candidate in self.inputs:
                 queue = candidate.queue
                 if not queue:
@@ -100,10 +101,10 @@ class Merge:
                 if best is None:
                     best, best_ms = candidate, head_ms
                 elif head_ms < best_ms:
-                    best, best_ms, bound = candidate, head_ms, best_ms - 1
+                    best, best_ms, bound = candidate, head_ms, min(until_ms, best_ms - 1)
                 else:
                     bound = min(bound, head_ms)
-            if best is None:
+            if best is None or best_ms > until_ms:
                 return
             yield best.topic, best.queue, bound
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from streamapp.engine.admission import Admission, Refused, Routing, Rules, too_late
-from streamapp.engine.merge import Entry, Input, Merge, Record
+from streamapp.engine.merge import NO_BOUND, Entry, Input, Merge, Record
 from streamapp.errors import ProcessorFailed, Rejection
 from streamapp.processors.base import Cut, Event, Processor, Row
 
@@ -81,15 +81,18 @@ class Task:
             source.position = records[-1].offset + 1
             source.offered_at = self._clock()
 
-    def drive(self, limit: int) -> int:
+    def drive(self, limit: int, until_ms: int = NO_BOUND) -> int:
         """Process up to `limit` waiting records in stream-time order; return how many.
+
+        Args:
+            until_ms: records of a later event time are left waiting.
 
         Raises:
             ProcessorFailed: a processor raised. The task is no longer consistent then: what it
                 holds must not be committed.
         """
         done = 0
-        for topic, queue, bound in self._merge.runs(self._clock()):
+        for topic, queue, bound in self._merge.runs(self._clock(), until_ms):
             done += self._run(topic, queue, bound, limit - done)
             if done >= limit:
                 break
