@@ -12,19 +12,16 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
 
 from streamapp.engine.roles import ROLES
 from streamapp.settings import IGNORED, PREFIX, Settings
 
 PORT_FILE = "STREAMAPP_PORT_FILE"
-"""A worker writes its web port into the file of this name in its environment."""
+"""A worker writes its web port into the file its environment names so; here, a pipe."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -151,25 +148,23 @@ class Supervisor:
         for number in SIGNALS if handle_signals else ():
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 loop.add_signal_handler(number, self.stop)
-        with tempfile.TemporaryDirectory(prefix="streamapp-") as directory:
-            keeping = [asyncio.create_task(self._keep(c, Path(directory))) for c in self._children]
-            ending = asyncio.create_task(self._end_all())
-            try:
-                await asyncio.gather(*keeping)
-            finally:
-                ending.cancel()
-                for task in keeping:
-                    task.cancel()
-                await asyncio.gather(ending, *keeping, return_exceptions=True)
-                await self._kill_all()
+        keeping = [asyncio.create_task(self._keep(child)) for child in self._children]
+        ending = asyncio.create_task(self._end_all())
+        try:
+            await asyncio.gather(*keeping)
+        finally:
+            for task in (ending, *keeping):
+                task.cancel()
+            await asyncio.gather(ending, *keeping, return_exceptions=True)
+            await self._kill_all()
         return 1 if self.given_up else 0
 
-    async def _keep(self, child: Child, directory: Path) -> None:
+    async def _keep(self, child: Child) -> None:
         """Run a child again and again until the end."""
         waits = self._patience.waits()
-        for attempt in count():
+        while True:
             started = time.monotonic()
-            code = await self._run_once(child, directory / f"{child.name}.{attempt}")
+            code = await self._run_once(child)
             if self._end.is_set():
                 self._write(child.name, f"ended ({_told(code)})")
                 return
@@ -194,23 +189,14 @@ class Supervisor:
         self.given_up.append(child.name)
         self._end.set()
 
-    async def _run_once(self, child: Child, port_file: Path) -> int:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-c", DIE_WITH_PARENT, str(os.getpid()), *child.arguments),
-            env={**self._env, PORT_FILE: str(port_file)},
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            # A terminal sends its Ctrl-C to the whole group: children get it from here only.
-            start_new_session=True,
-        )
+    async def _run_once(self, child: Child) -> int:
+        process, port_pipe = await self._start(child)
         self._running[child.name] = process
         if self._end.is_set():  # while it was being started
             _send(process, signal.SIGTERM)
         beside = [
             asyncio.create_task(self._forward(child, process)),
-            asyncio.create_task(self._tell_port(child, port_file)),
+            asyncio.create_task(self._tell_port(child, port_pipe)),
         ]
         try:
             code = await process.wait()
@@ -223,6 +209,28 @@ class Supervisor:
             for task in beside:
                 task.cancel()
 
+    async def _start(self, child: Child) -> tuple[Process, int]:
+        """Start a child; returns it with the pipe its port comes through."""
+        port_pipe, write_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-c", DIE_WITH_PARENT, str(os.getpid()), *child.arguments),
+                env={**self._env, PORT_FILE: f"/dev/fd/{write_end}"},
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                pass_fds=(write_end,),
+                # A terminal sends its Ctrl-C to the whole group: children get it from here only.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(port_pipe)
+            raise
+        finally:
+            os.close(write_end)
+        return process, port_pipe
+
     async def _forward(self, child: Child, process: Process) -> None:
         """Hand on what the child writes, line by line, until it closes its output."""
         assert process.stdout is not None  # noqa: S101  # it was asked for
@@ -234,11 +242,19 @@ class Supervisor:
         if rest:
             self._write(child.name, rest.decode(errors="replace"))
 
-    async def _tell_port(self, child: Child, port_file: Path) -> None:
-        while (port := _number_in(port_file)) is None:  # noqa: ASYNC110  # a file has no event
-            await asyncio.sleep(0.05)
-        self.ports[child.name] = port
-        self._write(child.name, f"serves /metrics and /health on port {port}")
+    async def _tell_port(self, child: Child, port_pipe: int) -> None:
+        reader = asyncio.StreamReader()
+        with os.fdopen(port_pipe, "rb") as pipe:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), pipe
+            )
+            try:
+                told = await reader.readline()
+            finally:
+                transport.close()
+        if told.strip().isdigit():
+            port = self.ports[child.name] = int(told)
+            self._write(child.name, f"serves /metrics and /health on port {port}")
 
     async def _end_all(self) -> None:
         """Once the end is asked for: a signal to each child, and no mercy after a while."""
@@ -255,13 +271,6 @@ class Supervisor:
         for process in list(self._running.values()):
             _send(process, signal.SIGKILL)
             await process.wait()
-
-
-def _number_in(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):  # not there yet, or not yet whole
-        return None
 
 
 def _send(process: Process, number: signal.Signals) -> None:
