@@ -60,33 +60,45 @@ class Observer:
             "streamapp_events", "Records read, by input topic.", ["topic"], registry=self.registry
         )
         self._rejected = Counter(
-            "streamapp_rejected", "Input records rejected, by reason.", ["reason"],
+            "streamapp_rejected",
+            "Input records rejected, by reason.",
+            ["reason"],
             registry=self.registry,
         )
         self._written = Counter(
-            "streamapp_written", "Output records committed, by topic.", ["topic"],
+            "streamapp_written",
+            "Output records committed, by topic.",
+            ["topic"],
             registry=self.registry,
         )
         self._written_rows = Counter(
-            "streamapp_changelog_rows", "Changelog rows committed, by processor.", ["processor"],
+            "streamapp_changelog_rows",
+            "Changelog rows committed, by processor.",
+            ["processor"],
             registry=self.registry,
         )
         self._failed = Counter(
-            "streamapp_commits_failed", "Transactions that failed; their task was restored.",
+            "streamapp_commits_failed",
+            "Transactions that failed; their task was restored.",
             registry=self.registry,
         )
         self._commit = Histogram(
-            "streamapp_commit_seconds", "Time of one transaction.", buckets=COMMIT_SECONDS,
+            "streamapp_commit_seconds",
+            "Time of one transaction.",
+            buckets=COMMIT_SECONDS,
             registry=self.registry,
         )
         self._fresh = Histogram(
             "streamapp_event_to_publish_seconds",
             "From an event's occurred_at_ms to the commit of what it changed (sampled).",
-            buckets=FRESH_SECONDS, registry=self.registry,
+            buckets=FRESH_SECONDS,
+            registry=self.registry,
         )
         self._bad_broadcast = Counter(
-            "streamapp_broadcast_rejected", "Broadcast records that could not be used, by topic.",
-            ["topic"], registry=self.registry,
+            "streamapp_broadcast_rejected",
+            "Broadcast records that could not be used, by topic.",
+            ["topic"],
+            registry=self.registry,
         )
 
     def received(self, topic: str, records: int) -> None:

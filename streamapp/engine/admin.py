@@ -97,12 +97,12 @@ async def apply(settings: Settings) -> list[Result]:
     async with _client(settings) as client:
         found = await _find(client, topics)
         await _create(client, [topic for topic in topics if topic.name not in found])
-        results = [await _settle(client, topic, found.get(topic.name)) for topic in topics]
-        await _until_ready(client, topics)
+        results = [await _set(client, topic, found.get(topic.name)) for topic in topics]
+        await _until_settled(client, topics)
     return results
 
 
-async def _settle(client: AIOKafkaAdminClient, topic: Wanted, found: Found | None) -> Result:
+async def _set(client: AIOKafkaAdminClient, topic: Wanted, found: Found | None) -> Result:
     if found is None:
         policy = topic.config["cleanup.policy"]
         return Result(topic.name, "created", f"{topic.partitions} partitions, {policy}")
@@ -154,16 +154,21 @@ async def _create(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> None
     )
 
 
-async def _until_ready(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> None:
+async def _until_settled(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> None:
+    """Wait until the brokers serve the topics as they were made: they learn of it by and by."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         found = await _find(client, topics)
-        waiting = [t.name for t in topics if t.name not in found or not found[t.name].ready]
+        waiting = [topic.name for topic in topics if not _settled(topic, found.get(topic.name))]
         if not waiting:
             return
         if time.monotonic() > deadline:
-            raise BrokersUnavailable(f"partitions without a leader: {', '.join(waiting)}")
+            raise BrokersUnavailable(f"not served {SETTLE_SECONDS:g} s later: {', '.join(waiting)}")
         await asyncio.sleep(0.1)
+
+
+def _settled(topic: Wanted, found: Found | None) -> bool:
+    return found is not None and found.ready and not _changes(topic, found)
 
 
 async def _find(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> dict[str, Found]:
@@ -200,14 +205,11 @@ async def _configs(
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client; what the brokers answer badly is raised as our own error."""
-    client = clients.admin(settings)
     try:
-        await client.start()
-        yield client
+        async with clients.admin(settings) as client:
+            yield client
     except KafkaError as error:
         raise BrokersUnavailable(f"brokers at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await client.close()
 
 
 def _raise_errors(results: Iterable[tuple[int, str | None]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.app.base import BootStrategy
@@ -28,17 +28,18 @@ BUFFERED_BATCHES = 16
 Deliver = Callable[[RecordBatch], Awaitable[None]]
 
 
-class Boot(BootStrategy):  # type: ignore[misc]  # faust is untyped
+class Boot(BootStrategy):
     """Starts the consumer and what it needs, and nothing that would talk to Kafka besides."""
 
     enable_kafka_producer = False
     enable_web = False
 
     def kafka_consumer(self) -> Iterable[Any]:
+        """Without the leader's and the replies' topics, which nobody uses."""
         return [self.app.consumer]
 
 
-class Tables(TableManager):  # type: ignore[misc]
+class Tables(TableManager):
     """Stands where Faust recovers its tables: gives each assignment to the ownership.
 
     Faust calls `on_rebalance` with the assigned partitions paused, and expects whoever
@@ -50,30 +51,37 @@ class Tables(TableManager):  # type: ignore[misc]
     _taking: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:
+        """There are no tables: the consumer may subscribe."""
         self._tables_finalized.set()
         self._tables_registered.set()
 
     async def on_stop(self) -> None:
+        """Stop taking partitions and fetching."""
         await self._cancel()
-        await self.app._fetcher.stop()
+        await cast("App", self.app)._fetcher.stop()
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Nothing: tasks are dropped when their partition is assigned to another."""
 
     async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+        self,
+        assigned: set[TP],
+        revoked: set[TP],  # noqa: ARG002  # Faust's signature
+        newly_assigned: set[TP],  # noqa: ARG002
+        generation_id: int = 0,  # noqa: ARG002
     ) -> None:
-        # In the background: Faust and the group's protocol are not kept waiting.
+        """Take the assigned partitions, in the background: the group is not kept waiting."""
         await self._cancel()
         self._taking = asyncio.create_task(self._take(assigned))
+        self._taking.add_done_callback(self._ended)
+
+    def _ended(self, taking: asyncio.Task[None]) -> None:
+        if not taking.cancelled() and (exc := taking.exception()) is not None:
+            self.failed(exc)
 
     async def _take(self, assigned: set[TP]) -> None:
-        try:
-            await self.assigned(assigned)
-        except Exception as exc:
-            self.failed(exc)
-            return
-        app = self.app
+        await self.assigned(assigned)
+        app = cast("App", self.app)
         app.flow_control.resume()
         app.consumer.resume_flow()
         await app._fetcher.maybe_start()
@@ -85,10 +93,11 @@ class Tables(TableManager):  # type: ignore[misc]
             await asyncio.gather(self._taking, return_exceptions=True)
 
     async def wait_until_recovery_completed(self) -> bool:
+        """False: the app did not stop meanwhile."""
         return False
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """A Faust app for one role.
 
     Args:
@@ -131,8 +140,9 @@ class App(faust.App):  # type: ignore[misc]
         async def assigned(tps: set[TP]) -> None:
             await ownership.assign(sorted({tp.partition for tp in tps if tp.topic in self.logical}))
 
-        self.tables.assigned = assigned
-        self.tables.failed = failed
+        tables = cast("Tables", self.tables)
+        tables.assigned = assigned
+        tables.failed = failed
 
     def _create_directories(self) -> None:
         """Nothing: no table, no data directory."""
@@ -150,8 +160,7 @@ class FaustReading:
 
     @property
     def _consumer(self) -> Consumer:
-        consumer: Consumer = self._app.consumer
-        return consumer
+        return cast("Consumer", self._app.consumer)
 
     def _tp(self, topic: str, partition: int) -> TP:
         return TP(self._physical[topic], partition)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -74,9 +75,15 @@ def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafk
     )
 
 
-def admin(settings: Settings) -> AIOKafkaAdminClient:
-    """An admin client."""
-    return AIOKafkaAdminClient(**client_options(settings))
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, connected."""
+    client = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
 
 
 async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
@@ -85,12 +92,8 @@ async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[st
     Raises:
         ConfigurationError: naming the topics that do not exist.
     """
-    client = admin(settings)
-    await client.start()
-    try:
+    async with admin(settings) as client:
         described = await client.describe_topics(list(topics)) if topics else []
-    finally:
-        await client.close()
     counts = {d["topic"]: len(d["partitions"]) for d in described if not d["error_code"]}
     missing = [topic for topic in topics if not counts.get(topic)]
     if missing:

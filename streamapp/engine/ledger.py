@@ -10,19 +10,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from streamapp.engine import clients
 from streamapp.engine.partitioner import Partitioner, partitioner
-from streamapp.errors import CommitFailed, ConfigurationError
+from streamapp.errors import BrokersUnavailable, CommitFailed, ConfigurationError
 from streamapp.processors.base import Cut, Output, Row
 from streamapp.settings import Settings
 
 RESTORE_RECORDS = 10_000
 """Rows of one step of a restore; between steps other tasks get their turn."""
+
+NOT_ALLOWED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 Progress = Callable[[int, int], None]
 """Called while restoring: rows read, rows remaining (offsets, so an upper bound)."""
@@ -62,11 +77,10 @@ class Ledger:
         """
         producer = clients.producer(self.settings, f"{self.group}-{self.partition}")
         self._producer = producer
-        await producer.start()
+        with _told_plainly("fencing"):
+            await producer.start()
 
-    async def restore(
-        self, take: Callable[[str, Sequence[Row]], None], progress: Progress
-    ) -> None:
+    async def restore(self, take: Callable[[str, Sequence[Row]], None], progress: Progress) -> None:
         """Read this partition's changelogs to their end and give the rows to `take`.
 
         Raises:
@@ -74,9 +88,10 @@ class Ledger:
         """
         for name, topic in self.changelogs.items():
             tp = TopicPartition(topic, self.partition)
-            async with clients.reader(self.settings) as consumer:
-                consumer.assign([tp])
-                await self._read(consumer, tp, lambda rows, name=name: take(name, rows), progress)
+            with _told_plainly(f"restoring from {topic}"):
+                async with clients.reader(self.settings) as consumer:
+                    consumer.assign([tp])
+                    await self._read(consumer, tp, partial(take, name), progress)
 
     async def _read(
         self,
@@ -105,14 +120,11 @@ class Ledger:
         Only after `fence` and `restore`: before, a transaction of the former owner could
         still be ending.
         """
-        admin = clients.admin(self.settings)
-        await admin.start()
-        try:
-            found = await admin.list_consumer_group_offsets(
-                self.group, partitions=list(self._input_partitions())
-            )
-        finally:
-            await admin.close()
+        with _told_plainly("asking for committed offsets"):
+            async with clients.admin(self.settings) as admin:
+                found = await admin.list_consumer_group_offsets(
+                    self.group, partitions=list(self._input_partitions())
+                )
         return {
             name: found[tp].offset
             for name, tp in zip(self.inputs, self._input_partitions(), strict=True)
@@ -121,11 +133,11 @@ class Ledger:
 
     async def earliest(self) -> dict[str, int]:
         """Offset of the earliest record that each input still has, by logical name."""
-        async with clients.reader(self.settings) as consumer:
-            begins = await consumer.beginning_offsets(list(self._input_partitions()))
+        with _told_plainly("asking for the earliest offsets"):
+            async with clients.reader(self.settings) as consumer:
+                begins = await consumer.beginning_offsets(list(self._input_partitions()))
         return {
-            name: begins[tp]
-            for name, tp in zip(self.inputs, self._input_partitions(), strict=True)
+            name: begins[tp] for name, tp in zip(self.inputs, self._input_partitions(), strict=True)
         }
 
     def _input_partitions(self) -> Iterable[TopicPartition]:
@@ -140,13 +152,14 @@ class Ledger:
         try:
             async with asyncio.timeout(self.settings.transaction_timeout_ms / 1000):
                 await self._commit(cut, offsets)
-        except (KafkaError, TimeoutError, AssertionError) as exc:
+        except (KafkaError, TimeoutError) as exc:
             raise CommitFailed(f"{self.group}-{self.partition}: {exc!r}") from exc
 
     async def _commit(self, cut: Cut, offsets: Mapping[str, int]) -> None:
         producer = self._producer
-        assert producer is not None, "fence comes first"
-        batches = await self._batches(cut)
+        if producer is None:
+            raise CommitFailed("the ledger is closed")
+        batches = await self._batches(producer, cut)
         await producer.begin_transaction()
         sent = []
         for (topic, partition), records in batches.items():
@@ -158,26 +171,21 @@ class Ledger:
         await asyncio.gather(producer.send_offsets_to_transaction(positions, self.group), *sent)
         await producer.commit_transaction()
 
-    async def _batches(self, cut: Cut) -> Batches:
+    async def _batches(self, producer: AIOKafkaProducer, cut: Cut) -> Batches:
         batches: Batches = defaultdict(list)
         for name, rows in cut.rows.items():
             batches[self.changelogs[name], self.partition] += rows
         for logical, outputs in cut.outputs.items():
             topic = self.settings.topic(logical)
-            count = await self._partitions(topic)
+            if topic not in self._counts:
+                self._counts[topic] = len(await producer.partitions_for(topic))
+            count = self._counts[topic]
             for key, value, by in outputs:
                 batches[topic, self._partition_of(by, count)].append((key, value))
         return batches
 
     def _partition_of(self, by: bytes | None, count: int) -> int:
         return self.partition % count if by is None else self._partitioner(by, count)
-
-    async def _partitions(self, topic: str) -> int:
-        count = self._counts.get(topic)
-        if count is None:
-            assert self._producer is not None, "fence comes first"
-            count = self._counts[topic] = await count_partitions(self._producer, topic)
-        return count
 
     @staticmethod
     async def _send(
@@ -204,15 +212,12 @@ class Ledger:
             await producer.stop()
 
 
-async def count_partitions(producer: AIOKafkaProducer, topic: str) -> int:
-    """Number of partitions of a topic.
-
-    Raises:
-        ConfigurationError: the topic does not exist.
-    """
+@contextmanager
+def _told_plainly(doing: str) -> Iterator[None]:
+    """Turn Kafka's errors into ours: not allowed is for a person to mend, the rest may pass."""
     try:
-        return len(await producer.partitions_for(topic))
-    except UnknownTopicOrPartitionError as exc:
-        raise ConfigurationError(
-            f"topic {topic} does not exist; run `streamapp topics apply`"
-        ) from exc
+        yield
+    except NOT_ALLOWED as exc:
+        raise ConfigurationError(f"{doing}: not allowed: {exc}") from exc
+    except (KafkaError, TimeoutError) as exc:
+        raise BrokersUnavailable(f"{doing}: {exc!r}") from exc

@@ -21,17 +21,25 @@ AT_ONCE = -(1 << 62)
 
 NO_BOUND = 1 << 62
 
+
 class Record(Protocol):
     """What the engine reads of a Kafka record."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Place in its partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Epoch milliseconds at which Kafka took it; negative when there is none."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """The key, raw."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """The value, raw."""
 
 
 Entry = tuple[int, Any, Record]

@@ -27,6 +27,7 @@ from typing import Protocol
 
 from streamapp.engine.ledger import Ledger
 from streamapp.engine.task import Task
+from streamapp.errors import StreamappError
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,11 @@ class Ownership:
         task, ledger = self._make(partition)
         owned = self.owned[partition] = Owned(task, ledger)
         owned.taking = asyncio.create_task(self._taking(partition, owned))
+        owned.taking.add_done_callback(self._ended)
+
+    def _ended(self, taking: asyncio.Task[None]) -> None:
+        if not taking.cancelled() and (exc := taking.exception()) is not None:
+            self._failed(exc)
 
     async def _taking(self, partition: int, owned: Owned) -> None:
         try:
@@ -138,12 +144,9 @@ class Ownership:
             # Not assigned any more: the next assignment decides about the task.
             await self._reading.resume({partition: offsets})
             log.info("partition %d is running: %d rows restored", partition, owned.read)
-        except asyncio.CancelledError:
-            raise
-        except Exception as exc:  # retriable or not is the error's own attribute
-            if not getattr(exc, "retriable", False):
-                self._failed(exc)
-                return
+        except StreamappError as exc:
+            if not exc.retriable:
+                raise
             log.warning("taking partition %d failed, trying again: %r", partition, exc)
             await asyncio.sleep(RETRY_SECONDS)
             owned.taking = None  # or leaving would cancel this very task
@@ -166,7 +169,11 @@ class Ownership:
                 log.error(
                     "%s partition %d: offset %d is beyond retention, %d records were never "
                     "processed; resuming at %d",
-                    topic, partition, offsets[topic], begin - offsets[topic], begin,
+                    topic,
+                    partition,
+                    offsets[topic],
+                    begin - offsets[topic],
+                    begin,
                 )
         return {topic: max(offsets.get(topic, begin), begin) for topic, begin in earliest.items()}
 
@@ -190,7 +197,9 @@ class Ownership:
                     "partition %d: the group's offsets %s are not those of the changelog %s; "
                     "following the group's. State and input may no longer agree: to rebuild, "
                     "replay into a new app id",
-                    partition, committed, restored,
+                    partition,
+                    committed,
+                    restored,
                 )
                 return merged
             await asyncio.sleep(0.1)

@@ -29,9 +29,7 @@ class Views:
 
     def update(self, topic: str, key: str, value: bytes | None) -> bool:
         """Take one broadcast record; True when it changed the view."""
-        view: Catalog | Parameters = (
-            self.catalog if topic == "catalog.items" else self.parameters
-        )
+        view: Catalog | Parameters = self.catalog if topic == "catalog.items" else self.parameters
         return view.update(key, value)
 
 
@@ -67,13 +65,13 @@ def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
     return [Viewers(views.catalog, views.parameters, own)]
 
 
-def _signals(views: Views, settings: Settings) -> Sequence[Processor]:
+def _signals(views: Views, _: Settings) -> Sequence[Processor]:
     from streamapp.processors.items import Items, ItemsSettings
 
     return [Items(views.catalog, views.parameters, ItemsSettings())]
 
 
-def _learn(views: Views, settings: Settings) -> Sequence[Processor]:
+def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.learner import Learner, LearnerSettings
 
     return [Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate))]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from streamapp.engine.app import FaustReading
 from streamapp.engine.ownership import Owned, Ownership
 from streamapp.engine.transport import RecordBatch
-from streamapp.errors import CommitFailed
+from streamapp.errors import CommitFailed, ProcessorFailed
 from streamapp.metrics import Observer
 from streamapp.processors.base import Cut
 
@@ -62,9 +62,11 @@ class Runner:
 
     async def _drive(self, partition: int, owned: Owned) -> None:
         try:
-            while owned.running and owned.task.drive(SLICE) == SLICE:
+            full_slice = True
+            while owned.running and full_slice:
+                full_slice = owned.task.drive(SLICE) == SLICE
                 await asyncio.sleep(0)
-        except Exception as exc:
+        except ProcessorFailed as exc:
             owned.running = False  # its state is half-way through a record: no cut of it
             self._failed(exc)
             return
@@ -97,21 +99,16 @@ class Runner:
         """Take a cut and write it, unless the task's last one is still being written."""
         if not owned.running or owned.committing:
             return
-        try:
-            owned.task.idle()
-            cut = owned.task.cut(self._wall_clock())
-        except Exception as exc:
-            owned.running = False
-            self._failed(exc)
-            return
+        owned.task.idle()
+        cut = owned.task.cut(self._wall_clock())
         rejected, samples = owned.task.observed()
         self._observer.rejected(rejected)
         if cut.empty:
             self._observer.up_to_date(partition)
             return
-        owned.commit = asyncio.create_task(
-            self._commit(partition, owned, cut, owned.task.offsets, samples)
-        )
+        offsets = owned.task.offsets
+        owned.commit = asyncio.create_task(self._commit(partition, owned, cut, offsets, samples))
+        owned.commit.add_done_callback(self._ended)
 
     async def _commit(
         self, partition: int, owned: Owned, cut: Cut, offsets: dict[str, int], samples: list[int]
@@ -122,7 +119,9 @@ class Runner:
         except CommitFailed as exc:
             log.warning("dropping the task of partition %d: %s", partition, exc)
             self.ownership.retake(partition, owned)
-        except Exception as exc:
+
+    def _ended(self, commit: asyncio.Task[None]) -> None:
+        if not commit.cancelled() and (exc := commit.exception()) is not None:
             self._failed(exc)
 
     async def drain(self) -> None:

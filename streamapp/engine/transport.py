@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,7 +22,7 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.transport.drivers.aiokafka import Transport as FaustTransport
-from faust.types import TP, ConsumerMessage
+from faust.types import TP, AppT, ConsumerMessage, Message
 
 from streamapp.engine.clients import client_options
 from streamapp.settings import Settings
@@ -57,25 +57,26 @@ class RecordBatch(NamedTuple):
     at_end: bool
 
 
-class BatchSchema(faust.Schema):  # type: ignore[misc]  # faust is untyped
+class BatchSchema(faust.Schema[None, RecordBatch]):
     """Hands a message's value to the stream as it is."""
 
-    def compile(self, app: faust.App, **_: Any) -> Callable[..., Awaitable[Any]]:
+    def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """Return the function that makes an event of a message."""
         create_event = app.create_event
 
-        async def decode(message: ConsumerMessage, *, propagate: bool = False) -> Any:
+        async def decode(message: Message, **_: Any) -> Any:
             return create_event(None, message.value, message.headers, message)
 
         return decode
 
 
-class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+class ConsumerThread(AIOKafkaConsumerThread):
     """aiokafka's consumer in a thread of its own, reading committed records."""
 
-    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: FaustTransport) -> AIOKafkaConsumer:
         # Faust reads committed only in its own transaction mode, and would take a round-robin
         # assignor for an app without tables: one transactional id would live on two workers.
-        settings: Settings = transport.settings
+        settings = cast("Transport", transport).settings
         self._assignor = self.app.assignor
         return AIOKafkaConsumer(
             **client_options(settings),
@@ -125,14 +126,14 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             if state.has_valid_position and state.lso is not None
         }
 
-    def move(self, positions: Mapping[TP, int]) -> None:
+    async def move(self, positions: Mapping[TP, int]) -> None:
         """Seek; raises IllegalStateError when a partition is no longer assigned."""
         consumer = self._ensure_consumer()
         for tp, offset in positions.items():
             consumer.seek(TopicPartition(*tp), offset)
 
 
-class Consumer(FaustConsumer):  # type: ignore[misc]
+class Consumer(FaustConsumer):
     """Faust's consumer, one message for each partition's batch.
 
     A partition is read only while it is active in Faust's sense (assigned, not paused) and
@@ -184,13 +185,13 @@ class Consumer(FaustConsumer):  # type: ignore[misc]
         try:
             while not (self.should_stop or fetcher.should_stop):
                 await self._drain_once()
-        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+        except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
 
     async def _drain_once(self) -> None:
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow.wait())
         active = frozenset(self._get_active_partitions() - self._moving)
         if not active:  # aiokafka would take no partitions for all of them
             await self.sleep(POLL_SECONDS)
@@ -220,20 +221,32 @@ class Consumer(FaustConsumer):  # type: ignore[misc]
 
     def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
         last = batch.records[-1].offset if batch.records else -1
+        value = cast("bytes", batch)  # BatchSchema hands it on, whatever it is
         return ConsumerMessage(
-            tp[0], tp[1], last, 0.0, 0, (), None, batch, None, 0, 0, TP(*tp),
+            tp[0],
+            tp[1],
+            last,
+            timestamp=0.0,
+            timestamp_type=0,
+            headers=None,
+            key=None,
+            value=value,
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            tp=TP(*tp),
             generation_id=self.app.consumer_generation_id,
         )
 
 
-class Transport(FaustTransport):  # type: ignore[misc]
+class Transport(FaustTransport):
     """Faust's aiokafka transport with the consumer above.
 
     Args:
         settings: the worker's; Faust's own broker settings are not used.
     """
 
-    Consumer: ClassVar[type[Consumer]] = Consumer
+    Consumer: ClassVar[type[Any]] = Consumer
     settings: Settings
 
     def __init__(self, settings: Settings, *args: Any, **kwargs: Any) -> None:

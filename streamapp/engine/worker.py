@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from streamapp.engine import clients
 from streamapp.engine.admission import Routing, Rules
 from streamapp.engine.app import App, FaustReading
@@ -23,6 +25,7 @@ from streamapp.engine.partitioner import partitioner
 from streamapp.engine.roles import Role, Views, role
 from streamapp.engine.runner import Runner
 from streamapp.engine.task import Task
+from streamapp.engine.transport import RecordBatch
 from streamapp.engine.web import Web
 from streamapp.errors import ConfigurationError, Rejection, StreamappError
 from streamapp.metrics import Gauge, Observer
@@ -58,6 +61,11 @@ def run(name: str, settings: Settings, web_port: int | None) -> int:
     return asyncio.run(worker.run())
 
 
+def _tell_port(port: int) -> None:
+    if PORT_FILE in os.environ:
+        Path(os.environ[PORT_FILE]).write_text(f"{port}\n")
+
+
 def wall_clock_ms() -> int:
     """The wall clock, epoch milliseconds: outside the engine nothing reads it."""
     return time.time_ns() // 1_000_000
@@ -86,8 +94,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end.set)
         self._web.start()
-        if PORT_FILE in os.environ:
-            Path(os.environ[PORT_FILE]).write_text(f"{self._web.port}\n")
+        _tell_port(self._web.port)
         log.info("%s: /metrics and /health on port %d", self.role.name, self._web.port)
         try:
             await self._serve()
@@ -130,7 +137,10 @@ class Worker:
                 await asyncio.wait_for(self._end.wait(), 0.5)
 
     def _assemble(self) -> tuple[App, Runner, Ownership]:
-        app = App(self.settings, self.role, lambda batch: runner.deliver(batch))
+        async def deliver(batch: RecordBatch) -> None:
+            await runner.deliver(batch)  # made below: it needs the app's consumer
+
+        app = App(self.settings, self.role, deliver)
         reading = self._reading = FaustReading(app)
         ownership = self._ownership = Ownership(self._make, reading, self.fail)
         runner = Runner(
@@ -152,9 +162,7 @@ class Worker:
             max_event_bytes=settings.max_event_bytes,
             skip=settings.skip,
         )
-        routing = Routing(
-            partitioner(settings.partitioner), settings.partitioner, self.partitions
-        )
+        routing = Routing(partitioner(settings.partitioner), settings.partitioner, self.partitions)
         task = Task(
             partition,
             of.build(self.views, settings),
@@ -178,18 +186,21 @@ class Worker:
         while not self._end.is_set():
             try:
                 await self._check_topics()
-                return True
-            except Exception as exc:  # retriable or not is the error's own attribute
-                if not getattr(exc, "retriable", False):
+            except KafkaError as exc:
+                if not exc.retriable:
                     raise
                 wait = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
                 attempt += 1
                 log.warning(
                     "no answer from %s (%r), trying again in %.1f s",
-                    self.settings.bootstrap_servers, exc, wait,
+                    self.settings.bootstrap_servers,
+                    exc,
+                    wait,
                 )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._end.wait(), wait)
+            else:
+                return True
         return False
 
     async def _check_topics(self) -> None:
