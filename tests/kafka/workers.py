@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -10,8 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -151,14 +150,16 @@ class WorkerProcess:
         return samples
 
     def _get(self, path: str) -> tuple[int, str]:
+        if self.port is None:
+            return 0, ""
         try:
-            url = f"http://127.0.0.1:{self.port}{path}"
-            with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
+            with contextlib.closing(
+                http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+            ) as connection:
+                connection.request("GET", path)
+                answer = connection.getresponse()
                 return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except (OSError, ValueError):
+        except (OSError, http.client.HTTPException):
             return 0, ""
 
     def until(
