@@ -126,6 +126,11 @@ class ConsumerThread(AIOKafkaConsumerThread):
             if state.has_valid_position and state.lso is not None
         }
 
+    async def stay(self) -> None:
+        """Fetch nothing, but count as polling: a long restore must not end the membership."""
+        with self._ensure_consumer()._fetcher._subscriptions.fetch_context():
+            pass
+
     async def move(self, positions: Mapping[TP, int]) -> None:
         """Seek; raises IllegalStateError when a partition is no longer assigned."""
         consumer = self._ensure_consumer()
@@ -194,6 +199,7 @@ class Consumer(FaustConsumer):
             await self.wait(self.can_resume_flow.wait())
         active = frozenset(self._get_active_partitions() - self._moving)
         if not active:  # aiokafka would take no partitions for all of them
+            await self._thread.call_thread(self._thread.stay)
             await self.sleep(POLL_SECONDS)
             return
         epochs = dict(self._epochs)

@@ -239,14 +239,18 @@ class Worker:
         self._end.set()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether input is being turned into commits, and how far each partition is."""
+        """Whether input is being turned into commits, and how far each partition is.
+
+        Not healthy while no partition of this worker runs (brokers away, all restoring), and
+        when one has committed nothing for `STALLED_SECONDS` although input waits.
+        """
         owned = {} if self._ownership is None else dict(self._ownership.owned)
         now = time.monotonic()
         stalled = [
             partition
             for partition, one in owned.items()
             if one.running
-            and one.task.waiting + (one.commit is not None)
+            and (one.committing or one.task.waiting)
             and now - self.observer.committed_at.get(partition, now) > STALLED_SECONDS
         ]
         restoring = {
@@ -264,7 +268,8 @@ class Worker:
             "restoring": restoring,
             "stalled": stalled,
         }
-        return state in ("running", "restoring"), told
+        ready = state == "running" or (state == "restoring" and len(restoring) < len(owned))
+        return ready, told
 
     def _gauges(self) -> Iterable[Gauge]:
         owned = {} if self._ownership is None else dict(self._ownership.owned)
