@@ -24,6 +24,9 @@ REJECTED = "events.rejected"
 KEPT_BYTES = 64 * 1024
 """How much of a rejected record is kept; a larger one could not be written at all."""
 
+UNLIMITED_MS = 1 << 61
+"""A bound that no time exceeds."""
+
 _encode = msgspec.json.Encoder().encode
 
 

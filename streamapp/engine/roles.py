@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from streamapp.engine.admission import UNLIMITED_MS, Rules
 from streamapp.errors import ConfigurationError
 from streamapp.features.catalog import Catalog
 from streamapp.features.parameters import Parameters
@@ -43,6 +44,9 @@ class Role:
         inputs: partitioned topics, all with the same number of partitions.
         outputs: topics written besides the changelogs.
         broadcasts: topics each worker reads whole before it processes anything.
+        checks_times: events enter here, and what is too late or in the future is refused. What
+            was accepted once is not refused further on: the partitions it comes from keep no
+            common pace, least of all while a backlog is worked off.
     """
 
     name: str
@@ -51,6 +55,17 @@ class Role:
     outputs: tuple[str, ...]
     broadcasts: tuple[str, ...]
     build: Callable[[Views, Settings], Sequence[Processor]]
+    checks_times: bool = False
+
+    def rules(self, settings: Settings) -> Rules:
+        """Return the bounds on this role's input records."""
+        checked = self.checks_times
+        return Rules(
+            grace_ms=settings.grace_ms if checked else UNLIMITED_MS,
+            in_future_ms=settings.in_future_ms if checked else UNLIMITED_MS,
+            max_event_bytes=settings.max_event_bytes,
+            skip=settings.skip,
+        )
 
 
 def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
@@ -87,6 +102,7 @@ ROLES = {
             outputs=("activity.items", "signals.viewers", "training.examples", "events.rejected"),
             broadcasts=("catalog.items", "control.parameters"),
             build=_ingest,
+            checks_times=True,
         ),
         Role(
             name="signals",

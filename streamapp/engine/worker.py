@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from streamapp.engine import clients
-from streamapp.engine.admission import Routing, Rules
+from streamapp.engine.admission import Routing
 from streamapp.engine.app import App, FaustReading
 from streamapp.engine.broadcast import Broadcast
 from streamapp.engine.ledger import Ledger
@@ -156,18 +156,12 @@ class Worker:
 
     def _make(self, partition: int) -> tuple[Task, Ledger]:
         settings, of = self.settings, self.role
-        rules = Rules(
-            grace_ms=settings.grace_ms,
-            in_future_ms=settings.in_future_ms,
-            max_event_bytes=settings.max_event_bytes,
-            skip=settings.skip,
-        )
         routing = Routing(partitioner(settings.partitioner), settings.partitioner, self.partitions)
         task = Task(
             partition,
             of.build(self.views, settings),
             time.monotonic,
-            rules,
+            of.rules(settings),
             routing,
             settings.max_idle_ms / 1000,
         )

@@ -1,0 +1,63 @@
+"""The roles: what is deployed, and the bounds on what each takes in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from streamapp.engine.roles import Role, Views, role
+from streamapp.engine.task import Task
+from streamapp.errors import ConfigurationError
+from streamapp.settings import Settings
+
+NOW = 1_700_000_000_000
+DAY = 86_400_000
+
+
+class Given(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+
+
+def reasons(of: Role, topic: str, records: list[Given]) -> list[str]:
+    """Return why records are refused when a task of the role takes them in this order."""
+    settings = Settings()
+    task = Task(0, of.build(Views.empty(), settings), lambda: 0.0, of.rules(settings))
+    for source in task.inputs.values():
+        source.at_end = True
+    task.offer(topic, records)
+    assert task.drive(100) == len(records)
+    refused = task.cut(NOW).outputs.get("events.rejected", [])
+    return [msgspec.json.decode(value)["reason"] for _, value, _ in refused if value is not None]
+
+
+def delta(offset: int, at_ms: int, written_ms: int) -> Given:
+    value = {"as_of_ms": at_ms, "first_ms": at_ms, "deltas": {"watches": [1.0, 1.0, 1.0, 1.0]}}
+    return Given(offset, written_ms, b"i1", msgspec.json.encode({"item_id": "i1"} | value))
+
+
+def click(offset: int, at_ms: int, written_ms: int) -> Given:
+    value = {"event_id": f"e{offset}", "occurred_at_ms": at_ms, "viewer_id": "v1"}
+    value |= {"item_id": "i1", "action": "click"}
+    return Given(offset, written_ms, b"v1", msgspec.json.encode(value))
+
+
+def test_events_are_refused_when_too_late_or_in_the_future():
+    records = [click(0, NOW, NOW), click(1, NOW - DAY - 1, NOW), click(2, NOW, NOW - 300_001)]
+    records += [click(3, NOW - DAY, NOW), click(4, NOW, NOW - 300_000)]
+    assert reasons(role("ingest"), "events.clicks", records) == ["too_late", "in_future"]
+
+
+def test_what_ingest_accepted_is_never_refused_for_its_time_further_on():
+    # One partition of ingest may be months ahead of another while a backlog is worked off.
+    records = [delta(0, NOW, NOW), delta(1, NOW - 90 * DAY, NOW), delta(2, NOW, NOW - 600_000)]
+    assert reasons(role("signals"), "activity.items", records) == []
+
+
+def test_an_unknown_role_is_told_with_those_there_are():
+    with pytest.raises(ConfigurationError, match="ingest, signals, learn"):
+        role("signal")
