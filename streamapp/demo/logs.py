@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 KEPT = 500
 
@@ -24,8 +24,8 @@ class Logs(logging.Handler):
         """Keep a record of this process."""
         self("demo", self.format(record))
 
-    def last(self, count: int) -> Iterator[str]:
-        """Yield the last lines of every process, each under its name."""
-        for name, lines in sorted(self._lines.items()):
-            for line in list(lines)[-count:]:
+    def last(self, count: int, names: Collection[str] = ()) -> Iterator[str]:
+        """Yield the last lines of these processes, or of all, each under its name."""
+        for name in sorted(names or self._lines):
+            for line in list(self._lines[name])[-count:]:
                 yield f"{name:<10} | {line}"

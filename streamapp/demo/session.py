@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException
+from itertools import dropwhile
 from typing import Any
 
 from rich.console import Console
@@ -30,15 +31,18 @@ from streamapp.simulate import World, catalog, spoiled, traffic
 from streamapp.supervisor import Patience, Supervisor, environment, workers
 
 SEED = 7
-VIEWERS, ITEMS = 1_000, 150
-PACE = 0.05
-"""Viewers live twenty times as fast, so that playbacks end while one looks on."""
+VIEWERS, ITEMS = 2_000, 150
+PACE = 0.02
+"""Viewers live fifty times as fast, so that playbacks end while one looks on."""
 
 BROKEN = 0.002
 """Share of broken records among the events."""
 
+THERE_MS = 30_000
+"""How long visits had been going on: longer than most last, so that the rate is right at once."""
+
 CLICK_WINDOW_MS = 5_000
-"""Short, so that labels close during the run; clicks come 0.08 s after the slate on average."""
+"""Short, so that labels close during the run; clicks come 0.7 to 0.9 s after their slate."""
 
 START_SECONDS = 60.0
 SETTLE_SECONDS = 20.0
@@ -188,12 +192,10 @@ class Session:
         return False
 
     async def _feed(self, sender: Sender) -> None:
-        """Send events as the clock reaches them."""
-        stream = spoiled(
-            traffic(self._world, start_ms=_wall_clock_ms(), rate=self._rate, seed=SEED),
-            BROKEN,
-            SEED,
-        )
+        """Send events as the clock reaches them; viewers are there already when it begins."""
+        now = _wall_clock_ms()
+        everything = traffic(self._world, start_ms=now - THERE_MS, rate=self._rate, seed=SEED)
+        stream = spoiled(dropwhile(lambda sent: sent.timestamp_ms < now, everything), BROKEN, SEED)
         upcoming = next(stream)
         self._phase, started = "running", time.monotonic()
         while not self._end.is_set() and self._fed_seconds < self._seconds:
@@ -258,12 +260,13 @@ class Session:
         return f"streamapp demo: {self._phase}, {self._fed_seconds:.0f} of {self._seconds:.0f} s"
 
     def _conclude(self) -> int:
-        for line in view.summary(self._board, self._fed_seconds):
-            self._console.print(line)
         given_up, missing = self._supervisor.given_up, self._board.missing
+        if self._fed_seconds:
+            for line in view.summary(self._board, self._fed_seconds):
+                self._console.print(line)
         if not given_up and not missing:
             return 0
-        for line in self._logs.last(LOG_LINES):
+        for line in self._logs.last(LOG_LINES, given_up):
             self._console.print(line)
         if given_up:
             self._console.print(f"failed: {', '.join(given_up)} did not keep running")

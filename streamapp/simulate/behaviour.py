@@ -39,11 +39,13 @@ class Behaviour(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Human:
-    """Opens a surface, looks at slates from the top, clicks what appeals, watches some of it.
+    """Opens a surface, looks at slates from the top, clicks what appeals, then watches it.
 
-    The truth of a click is `World.click_probability`; it comes `click_delay_ms` on average
-    after its slate (exponential), so within a window w with probability 1 − e^(−w/mean).
-    Times are multiplied by the world's `pace`.
+    One thing at a time: what was clicked is watched one after the other, then comes the next
+    slate. The truth of a click is `World.click_probability`; it comes `reaction_ms` and an
+    exponential time of mean `click_delay_ms` after its slate, so within a window w with
+    probability 1 − e^(−(w − reaction)/mean). All times but the reaction are multiplied by the
+    world's `pace`.
 
     Attributes:
         next_slate: probability of asking for another slate after one.
@@ -55,6 +57,7 @@ class Human:
     """
 
     ranker: Ranker = shuffled
+    reaction_ms: int = 700
     click_delay_ms: float = 1_500.0
     slate_gap_ms: float = 20_000.0
     next_slate: float = 0.7
@@ -77,13 +80,13 @@ class Human:
         """Return the slates of one visit with all that follows from them, by event time."""
         scene = _Scene(world, viewer, visit_id, draw)
         while True:
-            self._slate(scene, at_ms)
+            at_ms = self._slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
             if draw.random() >= self.next_slate:
                 break
-            at_ms += scene.pause(self.slate_gap_ms)
         return sorted(scene.happened, key=lambda happening: happening.event["occurred_at_ms"])
 
-    def _slate(self, scene: _Scene, at_ms: int) -> None:
+    def _slate(self, scene: _Scene, at_ms: int) -> int:
+        """Play one slate; returns when the viewer is done with it."""
         world, draw = scene.world, scene.draw
         surface = draw.choices(world.surfaces, [s.weight for s in world.surfaces])[0]
         category = draw.choice(CATEGORIES) if surface.one_category else None
@@ -93,27 +96,35 @@ class Human:
             pool, query = (), f"{query} xyz"
         placed = self.ranker(world, scene.viewer, surface, pool, at_ms, draw)
         request_id = scene.show(surface, placed, query, at_ms)
+        clicked = []
         for position, (item, _, _) in enumerate(placed, 1):
-            self._look(scene, _Shown(item, surface, position, request_id, query), at_ms)
+            shown = _Shown(item, surface, position, request_id, query)
+            clicked += self._look(scene, shown, at_ms)
+        busy_until = at_ms + self.reaction_ms
+        for clicked_at, shown in sorted(clicked, key=lambda click: click[0]):
+            busy_until = max(busy_until, clicked_at)
+            if shown.item.kind != "product":
+                busy_until = self._watch(scene, shown, busy_until + scene.pause(500))
+        return busy_until
 
-    def _look(self, scene: _Scene, shown: _Shown, at_ms: int) -> None:
+    def _look(self, scene: _Scene, shown: _Shown, at_ms: int) -> list[tuple[int, _Shown]]:
+        """Let the viewer act on one shown item; returns when it was clicked, if it was."""
         draw, item = scene.draw, shown.item
         chance = scene.world.click_probability(
             scene.viewer, item, shown.surface, shown.position, at_ms
         )
-        at_ms += scene.pause(self.click_delay_ms)
+        at_ms += self.reaction_ms + scene.pause(self.click_delay_ms)
         if draw.random() >= chance:
             if draw.random() < self.hides:
                 scene.act("hide", shown, at_ms)
             if draw.random() < self.reports:
                 scene.act("report", shown, at_ms, reason="misleading")
-            return
+            return []
         if draw.random() >= self.request_ids:
             shown = shown._replace(request_id=None)
         scene.act("click", shown, at_ms)
         self._follow_up(scene, shown, at_ms)
-        if item.kind != "product":
-            self._watch(scene, shown, at_ms + scene.pause(500))
+        return [(at_ms, shown)]
 
     def _follow_up(self, scene: _Scene, shown: _Shown, at_ms: int) -> None:
         draw = scene.draw
@@ -131,7 +142,8 @@ class Human:
                 price = round(draw.uniform(5, 120), 2)
                 scene.act("purchase", shown, at_ms + scene.pause(30_000), price=price)
 
-    def _watch(self, scene: _Scene, shown: _Shown, at_ms: int) -> None:
+    def _watch(self, scene: _Scene, shown: _Shown, at_ms: int) -> int:
+        """Play one playback; returns when it ends."""
         draw, item = scene.draw, shown.item
         completes = False
         if item.duration_ms is None:
@@ -148,6 +160,7 @@ class Human:
         every = max(int(self.heartbeat_ms * scene.world.pace), 1)
         beats = [("start", 0), *(("progress", t) for t in range(every, watched, every))]
         scene.play(shown, at_ms, [*beats, (last, watched)])
+        return at_ms + watched
 
 
 class _Shown(NamedTuple):

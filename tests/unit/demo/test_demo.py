@@ -300,3 +300,4 @@ def test_logs_keep_the_last_lines_of_every_process():
         "learn      | line 998",
         "learn      | line 999",
     ]
+    assert list(logs.last(1, ["learn"])) == ["learn      | line 999"]
