@@ -50,7 +50,7 @@ class ModelSettings:
     """
 
     spec: FeatureSpec = DEFAULT_SPEC
-    alpha: float = 0.1
+    alpha: float = 0.2
     beta: float = 1.0
     l1: float = 0.0
     l2: float = 1.0
@@ -61,6 +61,12 @@ class ModelSettings:
     item_half_life_ms: float = 7.0 * DAY_MS
     item_capacity: int = 100_000
     threshold: float = THRESHOLD
+
+    def __post_init__(self) -> None:
+        if not (0 < self.prior < 1 and 0 < self.negative_keep_rate <= 1):
+            raise ConfigurationError(
+                "a click model needs a prior within (0, 1) and a negative keep rate within (0, 1]"
+            )
 
 
 class ClickModel:

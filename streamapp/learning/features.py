@@ -46,14 +46,27 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "where it was shown": ("surface", "position"),
     "who and what": ("viewer", "item"),
     "the item in the catalog": ("kind", "category", "creator_id", "duration_ms"),
-    "the item's signals": ("ctr", "coec", "completion_rate", "watch_ratio", "velocity"),
+    "the item's signals, where logged": (
+        "ctr",
+        "coec",
+        "completion_rate",
+        "watch_ratio",
+        "velocity",
+    ),
+    "the viewer of late": (
+        "recent_clicks",
+        "recent_watches",
+        "recent_completes",
+        "last_category",
+        "same_category",
+    ),
     "the viewer's device": ("device", "country"),
 }
 """What is learned from by default. This is the place to add a feature."""
 
 DEFAULT_SPEC = FeatureSpec(
     names=tuple(name for names in GROUPS.values() for name in names),
-    crosses=(("viewer", "category"),),
+    crosses=(("viewer", "category"), ("last_category", "category")),
 )
 
 MAX_BITS = 32

@@ -98,4 +98,5 @@ class Publication:
             self._candidates.add(index)
 
     def _is_due(self, index: int, now: float) -> bool:
-        return abs(now - self.table.get(index)) >= self._threshold
+        held = self.table.get(index)
+        return now != held and abs(now - held) >= self._threshold
