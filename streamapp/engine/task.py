@@ -73,7 +73,12 @@ class Task:
         self._cut_offsets: dict[str, int] = {}
 
     def offer(self, topic: str, records: Sequence[Record]) -> None:
-        """Decode and queue records of one input, in offset order."""
+        """Decode and queue records of one input, in offset order.
+
+        Raises:
+            ProcessorFailed: decoding raised. The records may be queued in part then: what the
+                task holds must not be committed.
+        """
         if records:
             source = self.inputs[topic]
             decode = self._subscribers[topic][0].decode
@@ -215,11 +220,12 @@ class Task:
             processor.ready()
 
     def seek(self, offsets: Mapping[str, int]) -> None:
-        """Start reading the inputs at these offsets."""
+        """Start reading the inputs at these offsets; the others wait for what each brings first."""
         for topic, source in self.inputs.items():
             source.queue.clear()
             source.position = offsets[topic]
             source.at_end = False
+            source.offered_at = self._clock()
 
     def observed(self) -> tuple[dict[str, int], list[int]]:
         """Rejections by reason and sampled event times since the last call, for the metrics."""
