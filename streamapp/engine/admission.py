@@ -1,7 +1,8 @@
 """Admission of input records: what is checked before a processor sees an event.
 
 Decoding finds what is wrong with the bytes; here are the checks that need the record's key,
-place and time. Nothing raises for bad input: a record becomes an event or a Rejection.
+place and time. Nothing raises for bad input: a record becomes an event or a Rejection. A decoder
+that raises anything else is at fault itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from streamapp.engine.merge import AT_ONCE, Entry, Record
 from streamapp.engine.partitioner import Partitioner
-from streamapp.errors import Rejection
+from streamapp.errors import ProcessorFailed, Rejection
 from streamapp.processors.base import Cut, Event
 from streamapp.signals import RejectedRecord
 
@@ -76,7 +77,11 @@ class Admission:
         decode: Callable[[str, bytes], Event],
         queue: deque[Entry],
     ) -> None:
-        """Decode and check records, and queue what became of each."""
+        """Decode and check records, and queue what became of each.
+
+        Raises:
+            ProcessorFailed: the decoder raised something else than a Rejection.
+        """
         check, put = self._check, queue.append
         limit, named = self.rules.max_event_bytes, self.rules.skip
         for record in records:
@@ -88,6 +93,8 @@ class Admission:
                 check(record, event)
             except Rejection as rejection:
                 put((AT_ONCE, rejection, record))
+            except Exception as exc:
+                raise ProcessorFailed(topic, self.partition, record.offset, exc) from exc
             else:
                 put((event.occurred_at_ms, event, record))
 
@@ -142,7 +149,7 @@ class Refused:
     rejection: Rejection
 
     def emit(self, cut: Cut) -> None:
-        """Write it to events.rejected, keyed as the source was; at most 64 KiB are kept."""
+        """Write it to events.rejected, keyed as the source was; at most 64 KiB of each are kept."""
         value, key = self.record.value or b"", self.record.key
         whole = len(value) <= KEPT_BYTES
         row = RejectedRecord(
@@ -159,7 +166,7 @@ class Refused:
             as_of_ms=cut.stream_time_ms,
             computed_at_ms=cut.computed_at_ms,
         )
-        cut.emit(REJECTED, key, _encode(row))
+        cut.emit(REJECTED, None if key is None else key[:KEPT_BYTES], _encode(row))
 
 
 def _base64(raw: bytes) -> str:

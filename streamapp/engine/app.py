@@ -134,6 +134,10 @@ class App(faust.App):
 
         self.agent(channel, name="batches")(batches)
 
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """End the worker: Faust would go on with another agent, and without the batch."""
+        cast("Tables", self.tables).failed(exc)
+
     def own(self, ownership: Ownership, failed: Callable[[BaseException], None]) -> None:
         """Give every assignment from now on to this ownership."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from streamapp.engine.app import FaustReading
 from streamapp.engine.ownership import Owned, Ownership
@@ -55,21 +56,27 @@ class Runner:
         owned = self.ownership.running(batch.partition)
         if owned is None or batch.epoch != self._reading.epoch(batch.topic, batch.partition):
             return
-        owned.task.offer(batch.topic, batch.records)
+        with self._failing(owned):
+            owned.task.offer(batch.topic, batch.records)
         owned.task.inputs[batch.topic].at_end = batch.at_end
         self._observer.received(batch.topic, len(batch.records))
         await self._drive(batch.partition, owned)
 
-    async def _drive(self, partition: int, owned: Owned) -> None:
+    @contextmanager
+    def _failing(self, owned: Owned) -> Iterator[None]:
+        """When a processor raises: no cut of a task that stopped half-way, and the end."""
         try:
-            full_slice = True
-            while owned.running and full_slice:
-                full_slice = owned.task.drive(SLICE) == SLICE
-                await asyncio.sleep(0)
+            yield
         except ProcessorFailed as exc:
-            owned.running = False  # its state is half-way through a record: no cut of it
+            owned.running = False
             self._failed(exc)
-            return
+
+    async def _drive(self, partition: int, owned: Owned) -> None:
+        full_slice = True
+        while owned.running and full_slice:
+            with self._failing(owned):
+                full_slice = owned.task.drive(SLICE) == SLICE
+            await asyncio.sleep(0)
         for topic, source in owned.task.inputs.items():
             self._balance(topic, partition, len(source.queue))
 
