@@ -1,0 +1,166 @@
+"""The cascade: one task of each role, the cuts of one the input of the next.
+
+::
+
+    stream time   0 s            1 s            2 s                 9 s
+    ingest        │ ─ e ── e ─── │ ── e ─────── │     (nothing)     │ ── e ──
+                  └──────────────┴ cut          ┴ cut               ┴ cut …
+                                    └─▶ signals, learn: take it in, cut
+
+An event is processed in the order of event time across the files, as `streamapp.engine.merge`
+does it live; a catalog line before the events of its time. Whenever the next line lies in
+another step of stream time a cut is taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from streamapp.engine.admission import Refused
+from streamapp.engine.merge import AT_ONCE, NO_BOUND
+from streamapp.engine.roles import ROLES, Role, Views
+from streamapp.engine.task import Task
+from streamapp.errors import Rejection
+from streamapp.features.playbacks import IDLE_MS
+from streamapp.processors.base import Cut
+from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
+from streamapp.settings import Settings
+
+STEP_MS = 1_000
+"""Stream time between two cuts."""
+
+RECORDS = 10_000
+"""Processed in one go."""
+
+Write = Callable[[str, bytes | None, bytes | None], None]
+"""Takes an output record: topic, key, value."""
+
+
+class Cascade:
+    """Everything that a deployment computes, over files.
+
+    Args:
+        read_lines: lines of a file read ahead; makes no difference to what comes out.
+
+    Attributes:
+        rejected: records refused so far, by reason.
+    """
+
+    def __init__(
+        self, directory: Directory, settings: Settings, write: Write, read_lines: int
+    ) -> None:
+        self.rejected: Counter[str] = Counter()
+        self._directory = directory
+        self._write = write
+        self._read_lines = read_lines
+        self._views = Views.empty()
+        self._stages = [(role, self._task(role, settings)) for role in ROLES.values()]
+        self._front = self._stages[0][1]
+        self._files = {topic: directory.events(topic) for topic in self._front.inputs}
+        self._read_on = {topic for _, task in self._stages[1:] for topic in task.inputs}
+        self._handed_on: Counter[str] = Counter()
+        self._pending: defaultdict[str, list[Line]] = defaultdict(list)
+        self._closing_ms = 1 + max(
+            IDLE_MS, settings.click_window_ms, *settings.click_window_ms_by_surface.values()
+        )
+
+    def _task(self, role: Role, settings: Settings) -> Task:
+        processors = role.build(self._views, settings)
+        # The clock stands still: no file that is behind is ever left behind.
+        task = Task(0, processors, lambda: 0.0, role.rules(settings))
+        task.ready()
+        return task
+
+    @property
+    def stream_time_ms(self) -> int:
+        """Event time reached."""
+        return self._front.stream_time_ms
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows held, by processor."""
+        return {p.name: p.rows for _, task in self._stages for p in task.processors}
+
+    def run(self) -> Iterator[None]:
+        """Run to the end; yields again and again, for whoever shows how far it is."""
+        for line in self._directory.parameters():
+            self._learn_of(PARAMETERS, line)
+        catalog = iter([*self._directory.catalog(), (NO_BOUND, Line(0, -1, None, None))])
+        known_ms, known = next(catalog)
+        until_ms = AT_ONCE
+        while True:
+            self._read()
+            head_ms = self._head_ms()
+            next_ms = min(head_ms, known_ms)
+            if next_ms > until_ms:
+                self._cut()
+                if next_ms == NO_BOUND:
+                    break
+                until_ms = (next_ms // STEP_MS + 1) * STEP_MS - 1
+            if known_ms <= head_ms:
+                self._learn_of(CATALOG, known)
+                known_ms, known = next(catalog)
+            else:
+                self._front.drive(RECORDS, min(until_ms, known_ms - 1))
+            yield
+        self._close()
+
+    def _read(self) -> None:
+        """See to it that each file either has its next event waiting or has ended."""
+        for topic, source in self._front.inputs.items():
+            if not source.queue and not source.at_end:
+                lines = list(islice(self._files[topic], self._read_lines))
+                self._front.offer(topic, lines)
+                source.at_end = not lines
+
+    def _head_ms(self) -> int:
+        queues = (source.queue for source in self._front.inputs.values())
+        return min((queue[0][0] for queue in queues if queue), default=NO_BOUND)
+
+    def _learn_of(self, topic: str, line: Line) -> None:
+        """Take a broadcast line."""
+        key = (line.key or b"").decode()
+        try:
+            changed = self._views.update(topic, key, line.value)
+        except Rejection as rejection:
+            self.rejected[rejection.reason] += 1
+            cut = Cut(self.stream_time_ms, self.stream_time_ms)
+            Refused(topic, 0, line, rejection).emit(cut)
+            self._emit(cut)
+            return
+        for role, task in self._stages if changed else ():
+            if topic in role.broadcasts:
+                task.follow(topic, key)
+
+    def _cut(self) -> None:
+        """Cut the first task, and hand what comes out down to the last."""
+        self._take(self._front)
+        for _, task in self._stages[1:]:
+            for topic in task.inputs:
+                task.offer(topic, self._pending.pop(topic, ()))
+            while task.drive(RECORDS):
+                pass
+            task.advance(self.stream_time_ms)
+            self._take(task)
+
+    def _take(self, task: Task) -> None:
+        self._emit(task.cut(task.stream_time_ms))
+        rejected, _ = task.observed()
+        self.rejected.update(rejected)
+
+    def _emit(self, cut: Cut) -> None:
+        for topic, outputs in cut.outputs.items():
+            for key, value, _ in outputs:
+                self._write(topic, key, value)
+                if topic in self._read_on:
+                    self._handed_on[topic] += 1
+                    line = Line(self._handed_on[topic], -1, key, value)
+                    self._pending[topic].append(line)
+
+    def _close(self) -> None:
+        """Let stream time go on until all windows have closed and nothing is owed."""
+        if self.stream_time_ms:
+            self._front.advance(self.stream_time_ms + self._closing_ms)
+            self._cut()
