@@ -239,7 +239,7 @@ def test_an_epoch_that_lost_a_weight_is_not_applied():
 
 def test_a_version_is_its_weights_then_the_epoch_then_the_announcement():
     one = learner()
-    feed(one, [example(700, clicked=True), example(900)])
+    feed(one, [example(900, clicked=True), example(700)])
     taken = cut(one, 1_000)
     weights, [(key, version)] = log_of(taken), log_of(taken, "models.versions")
     assert list(taken.outputs) == ["models.weights", "models.versions"]
