@@ -192,8 +192,10 @@ class FaustReading:
         self._consumer.pause_partitions([self._tp(topic, partition)])
 
     def let_on(self, topic: str, partition: int) -> None:
-        """Read on."""
-        self._consumer.resume_partitions([self._tp(topic, partition)])
+        """Read on, if it was held back."""
+        tp = self._tp(topic, partition)
+        if tp in self._consumer._paused_partitions:
+            self._consumer.resume_partitions([tp])
 
     def lag(self, topics: Sequence[str]) -> dict[str, int]:
         """Committed records not yet fetched, by logical topic, for the assigned partitions."""

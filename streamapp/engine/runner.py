@@ -49,7 +49,6 @@ class Runner:
         self._interval = interval
         self._observer = observer
         self._failed = failed
-        self._full: set[tuple[str, int]] = set()
 
     async def deliver(self, batch: RecordBatch) -> None:
         """Offer one batch to its task and process what can be processed."""
@@ -81,17 +80,11 @@ class Runner:
             self._balance(topic, partition, len(source.queue))
 
     def _balance(self, topic: str, partition: int, waiting: int) -> None:
-        place = (topic, partition)
-        if waiting > HIGH_WATER and place not in self._full:
-            self._full.add(place)
+        # No memory of what is held back: a rebalance makes all partitions active again.
+        if waiting > HIGH_WATER:
             self._reading.hold_back(topic, partition)
-        elif waiting < LOW_WATER and place in self._full:
-            self._full.discard(place)
+        elif waiting < LOW_WATER:
             self._reading.let_on(topic, partition)
-
-    def forget_balance(self) -> None:
-        """A rebalance made all assigned partitions active again."""
-        self._full.clear()
 
     async def run(self) -> None:
         """Drive and commit at each interval until cancelled."""
