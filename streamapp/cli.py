@@ -198,9 +198,10 @@ def _topics_schemas(args: argparse.Namespace, _settings: Settings) -> int:
     from streamapp import topics
 
     stale = topics.stale_schemas(topics.directory() / "schemas")
-    for path, text in stale.items():
-        if args.write:
+    if args.write:
+        for path, text in stale.items():
             path.write_bytes(text)
+    for path in stale:
         print(f"{path.name}: " + ("written" if args.write else "not as the record types are"))
     return int(bool(stale) and not args.write)
 

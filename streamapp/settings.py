@@ -7,7 +7,7 @@ table made from these declarations. Durations are integer milliseconds.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -211,16 +211,20 @@ def unknown_variables(env: Mapping[str, str]) -> list[tuple[str, str | None]]:
     They are not an error: an orchestrator may set such names on its own (Kubernetes does, for
     a service called streamapp).
     """
-    known = [_variable(f) for section in (Settings, Security) for f in _declared(section)]
+    known = {_variable(f).removeprefix(PREFIX) for s in (Settings, Security) for f in _declared(s)}
     unknown = sorted(
         name
         for name in env
         if name.startswith(PREFIX)
         and not name.startswith((*IGNORED, CLICK_WINDOW))
-        and name not in known
+        and name.removeprefix(PREFIX) not in known
     )
-    near = [difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in unknown]
-    return [(name, best[0] if best else None) for name, best in zip(unknown, near, strict=True)]
+    return [(name, _nearest(name.removeprefix(PREFIX), known)) for name in unknown]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return PREFIX + near[0] if near else None
 
 
 def _declared(section: type[Settings | Security]) -> list[Field[Any]]:

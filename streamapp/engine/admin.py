@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -96,16 +96,24 @@ async def apply(settings: Settings) -> list[Result]:
     topics = topics_of(settings)
     async with _client(settings) as client:
         found = await _find(client, topics)
-        await _create(client, [topic for topic in topics if topic.name not in found])
-        results = [await _set(client, topic, found.get(topic.name)) for topic in topics]
-        await _until_settled(client, topics)
+        created = await _create(client, [topic for topic in topics if topic.name not in found])
+        found = await _until(client, topics, _is_served)
+        results = [
+            _created(topic)
+            if topic.name in created
+            else await _set(client, topic, found[topic.name])
+            for topic in topics
+        ]
+        await _until(client, topics, lambda topic, found: not _changes(topic, found))
     return results
 
 
-async def _set(client: AIOKafkaAdminClient, topic: Wanted, found: Found | None) -> Result:
-    if found is None:
-        policy = topic.config["cleanup.policy"]
-        return Result(topic.name, "created", f"{topic.partitions} partitions, {policy}")
+def _created(topic: Wanted) -> Result:
+    policy = topic.config["cleanup.policy"]
+    return Result(topic.name, "created", f"{topic.partitions} partitions, {policy}")
+
+
+async def _set(client: AIOKafkaAdminClient, topic: Wanted, found: Found) -> Result:
     changes = _changes(topic, found)
     if changes:
         # The request replaces all settings of the topic: what others have set goes with it.
@@ -137,38 +145,45 @@ def _wrong_partitions(topic: Wanted, found: Found) -> list[str]:
     return [said]
 
 
-async def _create(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> None:
+async def _create(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> set[str]:
+    """Create topics; return which: others may have been created meanwhile by somebody else."""
     if not topics:
-        return
+        return set()
     response = await client.create_topics(
         [
             NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config)
             for topic in topics
         ]
     )
-    # Somebody else who applies at the same time is no error.
     _raise_errors(
         (code, f"{name}: {message or for_code(code).description}")
         for name, code, message in response.topic_errors
         if code != TopicAlreadyExistsError.errno
     )
+    return {name for name, code, _ in response.topic_errors if not code}
 
 
-async def _until_settled(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> None:
-    """Wait until the brokers serve the topics as they were made: they learn of it by and by."""
+async def _until(
+    client: AIOKafkaAdminClient, topics: Sequence[Wanted], settled: Callable[[Wanted, Found], bool]
+) -> dict[str, Found]:
+    """Wait until the brokers serve the topics so: they learn of a change by and by."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         found = await _find(client, topics)
-        waiting = [topic.name for topic in topics if not _settled(topic, found.get(topic.name))]
+        waiting = [
+            topic.name
+            for topic in topics
+            if topic.name not in found or not settled(topic, found[topic.name])
+        ]
         if not waiting:
-            return
+            return found
         if time.monotonic() > deadline:
             raise BrokersUnavailable(f"not served {SETTLE_SECONDS:g} s later: {', '.join(waiting)}")
         await asyncio.sleep(0.1)
 
 
-def _settled(topic: Wanted, found: Found | None) -> bool:
-    return found is not None and found.ready and not _changes(topic, found)
+def _is_served(_topic: Wanted, found: Found) -> bool:
+    return found.ready
 
 
 async def _find(client: AIOKafkaAdminClient, topics: Sequence[Wanted]) -> dict[str, Found]:

@@ -83,7 +83,7 @@ async def _records(
     consumer = clients.reader(settings, from_start=from_beginning)
     try:
         await consumer.start()
-        await _assign(consumer, name, from_beginning=from_beginning)
+        await _assign(consumer, await _partitions(name, settings), from_beginning=from_beginning)
         async for record in consumer:
             yield record
     except KafkaError as error:
@@ -92,13 +92,20 @@ async def _records(
         await consumer.stop()
 
 
-async def _assign(consumer: AIOKafkaConsumer, topic: str, *, from_beginning: bool) -> None:
-    # Asking for the partitions of a topic that is not there would wait for it.
-    if topic not in await consumer.topics():
+async def _partitions(topic: str, settings: Settings) -> list[TopicPartition]:
+    try:
+        counts = await clients.partition_counts(settings, [topic])
+    except ConfigurationError:
         raise ConfigurationError(
-            f"there is no topic {topic}; `streamapp topics list` shows those of streamapp"
-        )
-    partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+            f"the brokers have no topic {topic}; `streamapp topics list` shows the topics of"
+            " streamapp, `streamapp topics apply` creates them"
+        ) from None
+    return [TopicPartition(topic, number) for number in range(counts[topic])]
+
+
+async def _assign(
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], *, from_beginning: bool
+) -> None:
     consumer.assign(partitions)
     if not from_beginning:
         # Now, not with the first fetch: what is written from here on is to be seen.
