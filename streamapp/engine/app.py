@@ -60,8 +60,13 @@ class Tables(TableManager):
         await self._cancel()
         await cast("App", self.app)._fetcher.stop()
 
-    def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Nothing: tasks are dropped when their partition is assigned to another."""
+    def on_partitions_revoked(self, revoked: set[TP]) -> None:  # noqa: ARG002
+        """End a take that is still under way: it would let the flow on in the middle of this.
+
+        The tasks stay: they are dropped when their partition is assigned to another.
+        """
+        if self._taking is not None:
+            self._taking.cancel()
 
     async def on_rebalance(
         self,

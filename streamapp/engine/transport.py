@@ -45,8 +45,8 @@ class RecordBatch(NamedTuple):
     """What one fetch returned for one partition.
 
     Attributes:
-        epoch: how often the partition had been sought when the fetch began; a batch of an
-            earlier epoch was read at a position that no longer counts.
+        epoch: how often the partition had been sought when the records were taken; those of
+            an earlier epoch were read at a position that no longer counts.
         at_end: the partition held nothing more that is committed.
     """
 
@@ -70,8 +70,26 @@ class BatchSchema(faust.Schema[None, RecordBatch]):
         return decode
 
 
+class Fetched(NamedTuple):
+    """What one fetch found.
+
+    Attributes:
+        remaining: how many offsets are left up to the last stable one, by partition; of a
+            partition not yet fetched that is unknown.
+        epochs: how often each partition had been sought when the records were taken.
+    """
+
+    records: Mapping[TP, list[ConsumerRecord]]
+    remaining: Mapping[TP, int]
+    epochs: Mapping[TP, int]
+
+
 class ConsumerThread(AIOKafkaConsumerThread):
     """aiokafka's consumer in a thread of its own, reading committed records."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._epochs: dict[TP, int] = {}
 
     def _create_worker_consumer(self, transport: FaustTransport) -> AIOKafkaConsumer:
         # Faust reads committed only in its own transaction mode, and would take a round-robin
@@ -95,13 +113,8 @@ class ConsumerThread(AIOKafkaConsumerThread):
             retry_backoff_ms=50,
         )
 
-    async def fetch(
-        self, active: frozenset[TP]
-    ) -> tuple[Mapping[TP, list[ConsumerRecord]], dict[TP, int]]:
-        """Fetched records by partition, and how many committed ones remain after them.
-
-        The remaining are counted in offsets; of a partition not yet fetched they are unknown.
-        """
+    async def fetch(self, active: frozenset[TP]) -> Fetched:
+        """Take what has been read of these partitions, or wait a little for something."""
         consumer = self._ensure_consumer()
         if consumer._closed:
             raise ConsumerStoppedError
@@ -110,7 +123,9 @@ class ConsumerThread(AIOKafkaConsumerThread):
             records = await fetcher.fetched_records(
                 active, timeout=POLL_SECONDS, max_records=POLL_RECORDS
             )
-        return records, self._remaining(consumer, active)
+        # The epochs as they are now, not as they were when the fetch began: a partition may
+        # have been sought meanwhile, and what was read after that will not be read again.
+        return Fetched(records, self._remaining(consumer, active), dict(self._epochs))
 
     @staticmethod
     def _remaining(consumer: AIOKafkaConsumer, active: Iterable[TP]) -> dict[TP, int]:
@@ -131,11 +146,12 @@ class ConsumerThread(AIOKafkaConsumerThread):
         with self._ensure_consumer()._fetcher._subscriptions.fetch_context():
             pass
 
-    async def move(self, positions: Mapping[TP, int]) -> None:
+    async def move(self, positions: Mapping[TP, int], epochs: Mapping[TP, int]) -> None:
         """Seek; raises IllegalStateError when a partition is no longer assigned."""
         consumer = self._ensure_consumer()
         for tp, offset in positions.items():
             consumer.seek(TopicPartition(*tp), offset)
+            self._epochs[tp] = epochs[tp]
 
 
 class Consumer(FaustConsumer):
@@ -161,11 +177,11 @@ class Consumer(FaustConsumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def epoch(self, tp: TP) -> int:
-        """How often this partition has been sought."""
+        """How often this partition has been held, to be sought."""
         return self._epochs.get(tp, 0)
 
     def hold(self, tps: Iterable[TP]) -> None:
-        """From now on batches already fetched are stale, and no fetch begins before `move`."""
+        """From now on all that is fetched before the next `move` is stale."""
         for tp in tps:
             self._moving.add(tp)
             self._epochs[tp] = self.epoch(tp) + 1
@@ -173,11 +189,13 @@ class Consumer(FaustConsumer):
 
     async def move(self, positions: Mapping[TP, int]) -> bool:
         """Seek held partitions and let them be fetched; False when no longer assigned."""
+        epochs = {tp: self.epoch(tp) for tp in positions}
         try:
-            await self._thread.call_thread(self._thread.move, positions)
+            await self._thread.call_thread(self._thread.move, positions, epochs)
         except IllegalStateError:
             return False
-        self._moving.difference_update(positions)
+        # One that was held again meanwhile is for the next move.
+        self._moving -= {tp for tp, epoch in epochs.items() if epoch == self.epoch(tp)}
         return True
 
     async def perform_seek(self) -> None:
@@ -202,8 +220,8 @@ class Consumer(FaustConsumer):
             await self._thread.call_thread(self._thread.stay)
             await self.sleep(POLL_SECONDS)
             return
-        epochs = dict(self._epochs)
-        records, remaining = await self._thread.call_thread(self._thread.fetch, active)
+        fetched: Fetched = await self._thread.call_thread(self._thread.fetch, active)
+        records, remaining, epochs = fetched
         self.remaining.update(remaining)
         ends = {tp for tp, count in remaining.items() if count == 0}
         for tp, batch in records.items():
@@ -216,17 +234,23 @@ class Consumer(FaustConsumer):
         self, tp: TP, records: list[ConsumerRecord], epochs: Mapping[TP, int], *, at_end: bool
     ) -> None:
         epoch = epochs.get(tp, 0)
-        if epoch != self.epoch(tp):
-            return
-        if at_end:
-            self._told_end.add(tp)
-        batch = RecordBatch(tp[0], tp[1], records, epoch, at_end)
-        # A rebalance suspends the flow: what is not delivered then is read again from the
-        # task's position, so it may be dropped here.
-        await self.wait_first(self.callback(self._message(tp, batch)), self.suspend_flow.wait())
+        while epoch == self.epoch(tp) and not self.should_stop:
+            if not self.flow_active:
+                # The partition may have been sought already, so dropping this would lose it.
+                await self.wait(self.can_resume_flow.wait())
+                continue
+            if at_end:
+                self._told_end.add(tp)
+            delivery = self.callback(self._message(tp, records, epoch, at_end=at_end))
+            done = await self.wait_first(delivery, self.suspend_flow.wait())
+            if delivery in done.done:
+                return
 
-    def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
-        last = batch.records[-1].offset if batch.records else -1
+    def _message(
+        self, tp: TP, records: list[ConsumerRecord], epoch: int, *, at_end: bool
+    ) -> ConsumerMessage:
+        batch = RecordBatch(tp[0], tp[1], records, epoch, at_end)
+        last = records[-1].offset if records else -1
         value = cast("bytes", batch)  # BatchSchema hands it on, whatever it is
         return ConsumerMessage(
             tp[0],
