@@ -71,8 +71,10 @@ async def sending(settings: Settings) -> AsyncIterator[Sender]:
         await producer.stop()
 
 
-async def follow(settings: Settings, topics: Sequence[str]) -> AsyncGenerator[list[Record], None]:
-    """Yield committed records of these topics from their start on, for ever.
+async def follow(
+    settings: Settings, topics: Sequence[str], *, from_start: bool = True
+) -> AsyncGenerator[list[Record], None]:
+    """Yield committed records of these topics for ever, from their start or from now on.
 
     Yields an empty list when nothing came for a while, so that the caller can look around.
 
@@ -85,7 +87,7 @@ async def follow(settings: Settings, topics: Sequence[str]) -> AsyncGenerator[li
     await consumer.start()
     try:
         consumer.assign([TopicPartition(t, p) for t, n in counts.items() for p in range(n)])
-        await consumer.seek_to_beginning()
+        await (consumer.seek_to_beginning() if from_start else consumer.seek_to_end())
         while True:
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
             yield [
