@@ -17,7 +17,8 @@ BINS = 256
 """Bins of the score histogram, 1/8 of log-odds wide, from −16 to 16."""
 
 _SMALLEST = 1e-12
-"""Probabilities are clipped to [this, 1 − this]: no single example costs more than 27.6."""
+_LARGEST = 1.0 - _SMALLEST
+"""Probabilities are clipped to these bounds: no single example costs more than 27.6."""
 
 _RESCALE = 2.0**64
 
@@ -54,8 +55,8 @@ class Prequential:
 
     def update(self, probability: float, weight: float = 1.0, *, happened: bool) -> None:
         """Take one prediction that stands for `weight` such, and whether it happened."""
-        if not _SMALLEST < probability < 1.0 - _SMALLEST:
-            probability = min(max(probability, _SMALLEST), 1.0 - _SMALLEST)
+        if not _SMALLEST < probability < _LARGEST:
+            probability = min(max(probability, _SMALLEST), _LARGEST)
         yes, no = log(probability), log1p(-probability)
         self._scale *= self._growth
         if self._scale > _RESCALE:
@@ -69,7 +70,9 @@ class Prequential:
         else:
             self._loss -= weight * no
         number = int((yes - no) * 8.0 + BINS / 2)
-        self._bins[happened][min(max(number, 0), BINS - 1)] += weight
+        if not 0 <= number < BINS:
+            number = min(max(number, 0), BINS - 1)
+        self._bins[happened][number] += weight
 
     def _rescale(self) -> None:
         factor = 1.0 / _RESCALE

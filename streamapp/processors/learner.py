@@ -94,42 +94,10 @@ class Learner:
 
     def _publish(self, model: ClickModel, cut: Cut) -> None:
         for index, weight in model.publish(cut.stream_time_ms):
-            value = (
-                None
-                if weight == 0.0
-                else _encode(
-                    ModelWeight(
-                        model=model.id,
-                        feature=str(index),
-                        weight=weight,
-                        as_of_ms=model.as_of_ms,
-                        computed_at_ms=cut.computed_at_ms,
-                    )
-                )
-            )
-            cut.emit(WEIGHTS, f"{model.id}/{index}", value, partition_by=model.id)
-        publication = model.publication
-        close = EpochClose(
-            model=model.id,
-            epoch=publication.epoch,
-            count=len(publication.table),
-            checksum=publication.table.checksum,
-            intercept=model.intercept,
-            spec=model.spec,
-            as_of_ms=model.as_of_ms,
-            computed_at_ms=cut.computed_at_ms,
-        )
-        cut.emit(WEIGHTS, f"{model.id}/@epoch", _encode(close), partition_by=model.id)
-        version = ModelVersion(
-            model=model.id,
-            version=publication.epoch,
-            as_of_ms=model.as_of_ms,
-            computed_at_ms=cut.computed_at_ms,
-            examples=model.examples,
-            metrics=model.metrics,
-            status="warming" if model.warming else "champion",
-        )
-        cut.emit(VERSIONS, model.id, _encode(version))
+            record = None if weight == 0.0 else _weight(model, index, weight, cut)
+            cut.emit(WEIGHTS, f"{model.id}/{index}", record, partition_by=model.id)
+        cut.emit(WEIGHTS, f"{model.id}/@epoch", _close(model, cut), partition_by=model.id)
+        cut.emit(VERSIONS, model.id, _version(model, cut))
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog; those of models of another name are left alone."""
@@ -171,3 +139,44 @@ class Learner:
             model_id = f"{self._settings.model}-{quote(segment, safe='')}"
             model = self._models[segment] = ClickModel(model_id, self._settings)
         return model
+
+
+def _weight(model: ClickModel, index: int, weight: float, cut: Cut) -> bytes:
+    return _encode(
+        ModelWeight(
+            model=model.id,
+            feature=str(index),
+            weight=weight,
+            as_of_ms=model.as_of_ms,
+            computed_at_ms=cut.computed_at_ms,
+        )
+    )
+
+
+def _close(model: ClickModel, cut: Cut) -> bytes:
+    return _encode(
+        EpochClose(
+            model=model.id,
+            epoch=model.publication.epoch,
+            count=len(model.publication.table),
+            checksum=model.publication.table.checksum,
+            intercept=model.intercept,
+            spec=model.spec,
+            as_of_ms=model.as_of_ms,
+            computed_at_ms=cut.computed_at_ms,
+        )
+    )
+
+
+def _version(model: ClickModel, cut: Cut) -> bytes:
+    return _encode(
+        ModelVersion(
+            model=model.id,
+            version=model.publication.epoch,
+            as_of_ms=model.as_of_ms,
+            computed_at_ms=cut.computed_at_ms,
+            examples=model.examples,
+            metrics=model.metrics,
+            status="warming" if model.warming else "champion",
+        )
+    )
