@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from streamapp.errors import Rejection
 from streamapp.events import CatalogItem, decode_catalog_item
+
+_encode = msgspec.json.Encoder().encode
+_NOTHING = msgspec.Raw(b"{}")
+
+
+class _ItemFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a model may learn from about an item; unknown fields are left out."""
+
+    category: str | None = None
+    creator_id: str | None = None
+    kind: str | None = None
+    duration_ms: int | None = None
 
 
 class Catalog:
@@ -11,6 +25,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._items: dict[str, CatalogItem] = {}
+        self._features: dict[str, msgspec.Raw] = {}
 
     def update(self, key: str, value: bytes | None) -> bool:
         """Take one record; None deletes. Return whether anything changed.
@@ -19,6 +34,7 @@ class Catalog:
             Rejection: the record cannot be used; what was known before stays.
         """
         if value is None:
+            self._features.pop(key, None)
             return self._items.pop(key, None) is not None
         item = decode_catalog_item(value)
         if item.item_id != key:
@@ -26,11 +42,24 @@ class Catalog:
         if self._items.get(key) == item:
             return False
         self._items[key] = item
+        self._features[key] = _features(item)
         return True
 
     def get(self, item_id: str) -> CatalogItem | None:
         """Return what is known of an item, None if nothing."""
         return self._items.get(item_id)
 
+    def features(self, item_id: str) -> msgspec.Raw:
+        """Return the features of an item, as a JSON object: category, creator_id, kind, …
+
+        An item is shown thousands of times between two changes, so they are encoded once.
+        """
+        return self._features.get(item_id, _NOTHING)
+
     def __len__(self) -> int:
         return len(self._items)
+
+
+def _features(item: CatalogItem) -> msgspec.Raw:
+    known = _ItemFeatures(item.category, item.creator_id, item.kind, item.duration_ms or None)
+    return msgspec.Raw(_encode(known))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from streamapp.events import Impression
 from streamapp.features.decay import SPAN_MS, growth
 from streamapp.signals import ItemDelta
 
@@ -13,40 +14,52 @@ from streamapp.signals import ItemDelta
 class _Pending(msgspec.Struct, gc=False):
     """One item's delta in the making: forward-decayed sums, as in `DecayedCounters`."""
 
-    landmark_ms: int
     as_of_ms: int
     first_ms: int
     sums: dict[str, list[float]]
 
-    def scale(self, landmark_ms: int) -> None:
-        """Move the landmark; the sums stay what they stand for."""
-        f0, f1, f2 = growth(self.landmark_ms - landmark_ms)
-        self.sums = {
-            counter: [total, d0 * f0, d1 * f1, d2 * f2]
-            for counter, (total, d0, d1, d2) in self.sums.items()
-        }
-        self.landmark_ms = landmark_ms
-
 
 class ItemDeltas:
-    """Adds up what is counted between two cuts."""
+    """Adds up what is counted between two cuts.
+
+    All items share one landmark, so that what an event weighs is computed once for all its
+    slots. An event too far from it closes these deltas and begins others.
+    """
 
     def __init__(self) -> None:
+        self._landmark_ms = 0
         self._pending: dict[str, _Pending] = {}
+        self._closed: list[ItemDelta] = []
+        self._weighed_ms = 0
+        self._weights = (1.0, 1.0, 1.0)
+
+    def _weigh(self, time_ms: int) -> tuple[float, float, float]:
+        """Return what an event of this time weighs at the landmark, by half-life."""
+        if time_ms != self._weighed_ms or not self._pending:
+            if not self._pending:
+                self._landmark_ms = time_ms
+            elif not -SPAN_MS < time_ms - self._landmark_ms < SPAN_MS:
+                self._closed += self._close()
+                self._landmark_ms = time_ms
+            self._weighed_ms = time_ms
+            self._weights = growth(time_ms - self._landmark_ms)
+        return self._weights
+
+    def _item(self, item_id: str, time_ms: int) -> dict[str, list[float]]:
+        """Return the sums of an item by counter."""
+        pending = self._pending.get(item_id)
+        if pending is None:
+            pending = self._pending[item_id] = _Pending(time_ms, time_ms, {})
+        elif time_ms > pending.as_of_ms:
+            pending.as_of_ms = time_ms
+        elif time_ms < pending.first_ms:
+            pending.first_ms = time_ms
+        return pending.sums
 
     def add(self, item_id: str, time_ms: int, amounts: Iterable[tuple[str, float]]) -> None:
         """Count amounts by counter for an item, all at one event time."""
-        pending = self._pending.get(item_id)
-        if pending is None:
-            pending = self._pending[item_id] = _Pending(time_ms, time_ms, time_ms, {})
-        elif time_ms > pending.as_of_ms:
-            pending.as_of_ms = time_ms
-            if time_ms - pending.landmark_ms > SPAN_MS:
-                pending.scale(time_ms)
-        elif time_ms < pending.first_ms:
-            pending.first_ms = time_ms
-        f0, f1, f2 = growth(time_ms - pending.landmark_ms)
-        sums = pending.sums
+        f0, f1, f2 = self._weigh(time_ms)
+        sums = self._item(item_id, time_ms)
         for counter, amount in amounts:
             known = sums.get(counter)
             if known is None:
@@ -57,15 +70,46 @@ class ItemDeltas:
                 known[2] += amount * f1
                 known[3] += amount * f2
 
+    def add_slate(self, slate: Impression, click_rate: Callable[[int], float]) -> None:
+        """Count an impression, and the clicks expected of its position, for each slot."""
+        time_ms = slate.occurred_at_ms
+        f0, f1, f2 = self._weigh(time_ms)
+        for slot in slate.items:
+            sums = self._item(slot.item_id, time_ms)
+            rate = click_rate(slot.position)
+            if "impressions" not in sums:
+                sums["impressions"] = [1.0, f0, f1, f2]
+                sums["expected_clicks"] = [rate, rate * f0, rate * f1, rate * f2]
+                continue
+            known, expected = sums["impressions"], sums["expected_clicks"]
+            known[0] += 1.0
+            known[1] += f0
+            known[2] += f1
+            known[3] += f2
+            expected[0] += rate
+            expected[1] += rate * f0
+            expected[2] += rate * f1
+            expected[3] += rate * f2
+
     def take(self) -> Iterator[ItemDelta]:
         """Yield the deltas since the last call, items in the order they were first touched."""
+        closed, self._closed = self._closed, []
+        yield from closed
+        yield from self._close()
+
+    def _close(self) -> Iterator[ItemDelta]:
         pending, self._pending = self._pending, {}
+        landmark_ms = self._landmark_ms
         for item_id, delta in pending.items():
-            if delta.landmark_ms != delta.as_of_ms:
-                delta.scale(delta.as_of_ms)
+            as_of_ms = delta.as_of_ms
+            f0, f1, f2 = growth(landmark_ms - as_of_ms)
+            for sums in delta.sums.values():
+                sums[1] *= f0
+                sums[2] *= f1
+                sums[3] *= f2
             yield ItemDelta(
                 item_id=item_id,
-                as_of_ms=delta.as_of_ms,
+                as_of_ms=as_of_ms,
                 first_ms=delta.first_ms,
                 deltas=delta.sums,
             )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -84,14 +85,13 @@ class Parameters:
         at = bisect_right(history, at_ms, key=lambda known: known[0])
         return history[at - 1][1] if at else default
 
-    def position_ctr(self, surface: str, position: int, at_ms: int) -> float:
-        """Return the mean click rate of a surface and position."""
-        rates = self.get(f"position_ctr/{surface}", at_ms, None)
-        if rates is None:
-            return shipped_position_ctr(position)
-        if isinstance(rates, float):
-            return rates
-        return rates[min(position, len(rates)) - 1]
+    def position_ctr(self, surface: str, at_ms: int) -> Callable[[int], float]:
+        """Return the mean click rate of a surface, as a function of the position."""
+        value = self.get(f"position_ctr/{surface}", at_ms, None)
+        if value is None:
+            return shipped_position_ctr
+        rates = value if isinstance(value, tuple) else (value,)
+        return lambda position: rates[min(position, len(rates)) - 1]
 
     def prior(self, rate: str, category: str | None, at_ms: int) -> float:
         """Return what a rate is shrunk towards: the category's, or else the general prior."""

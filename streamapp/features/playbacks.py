@@ -1,0 +1,172 @@
+"""Playbacks: from heartbeats to what a playback contributes to its item's counters.
+
+::
+
+    start      progress        progress                       progress    (heartbeats)
+      │───10 min───│───10 min────│── 30 min without one ──┊       │
+    watches +1                             closed +1 ◀────┘       only watched_ms from here on
+    └── both count at the event time of the start ──┘
+
+A playback closes when it is complete, at state exit, or when stream time passes 30 min after its
+last heartbeat. Whether that last one happens must not depend on which other events came first:
+stream time may pass those 30 min before a heartbeat arrives that lies within them. So a close by
+time is taken back then. What remains is a function of the heartbeats alone.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+import msgspec
+
+from streamapp.features.decay import DAY_MS, MINUTE_MS
+from streamapp.features.packed import PackedTable, find
+
+IDLE_MS = 30 * MINUTE_MS
+"""A playback closes after so long without a heartbeat."""
+
+MEMORY_MS = DAY_MS
+"""A heartbeat further from the last one than this begins a new playback, whatever its id."""
+
+COMPLETE_RATIO = 0.95
+MAX_RATIO = 3.0
+
+Amounts = list[tuple[str, float]]
+"""What to add, by counter."""
+
+
+class Playback(msgspec.Struct, gc=False):
+    """One playback of an item by a viewer.
+
+    Attributes:
+        start_ms: event time of its first heartbeat, where its contributions count.
+        last_ms: newest event time of a heartbeat.
+        watched_ms: largest so far.
+        duration_ms: of the item, 0 when it has none or nobody said.
+        closed: it has been counted as closed.
+        timed_out: it was closed by time alone, which may yet be taken back.
+        completed: it was watched to the end.
+    """
+
+    start_ms: int
+    last_ms: int
+    watched_ms: int = 0
+    duration_ms: int = 0
+    closed: bool = False
+    timed_out: bool = False
+    completed: bool = False
+
+    def update(
+        self, time_ms: int, state: str, watched_ms: int, duration_ms: int | None
+    ) -> tuple[Amounts, int]:
+        """Take a heartbeat.
+
+        Returns:
+            What counts at `start_ms`, and by how many ms `watched_ms` grew, which counts at the
+            time of this heartbeat.
+        """
+        amounts = self._resume(time_ms)
+        grown = max(0, watched_ms - self.watched_ms)
+        self.watched_ms += grown
+        if duration_ms:
+            self.duration_ms = duration_ms
+        if not self.completed and (state == "complete" or self._ratio() >= COMPLETE_RATIO):
+            self.completed = True
+            amounts.append(("completes", 1.0))
+        if not self.closed and (self.completed or state == "exit"):
+            self.closed = True
+            amounts += self._closing(1.0)
+        return amounts, grown
+
+    def _resume(self, time_ms: int) -> Amounts:
+        """Go on after a gap; one of more than 30 min has closed the playback for good."""
+        gap_ms = time_ms - self.last_ms
+        self.last_ms = max(self.last_ms, time_ms)
+        if gap_ms > IDLE_MS:
+            amounts = self.time_out()
+            self.timed_out = False
+            return amounts
+        if self.timed_out:
+            self.closed = self.timed_out = False
+            return self._closing(-1.0)
+        return []
+
+    def time_out(self) -> Amounts:
+        """Close because stream time went on; return what counts at `start_ms`."""
+        if self.closed:
+            return []
+        self.closed = self.timed_out = True
+        return self._closing(1.0)
+
+    def _closing(self, sign: float) -> Amounts:
+        amounts = [("closed", sign)]
+        if self.duration_ms:
+            amounts += [("ratio_sum", sign * min(self._ratio(), MAX_RATIO)), ("ratio_n", sign)]
+        return amounts
+
+    def _ratio(self) -> float:
+        return self.watched_ms / self.duration_ms if self.duration_ms else 0.0
+
+
+_RECORD = Struct("<8sqqqqB")
+_SIZE = _RECORD.size
+
+
+def _table() -> PackedTable:
+    return PackedTable(_SIZE)
+
+
+class Playbacks(msgspec.Struct, gc=False):
+    """The playbacks of a viewer by key, open and closed, packed in 41 bytes each."""
+
+    table: PackedTable = msgspec.field(default_factory=_table)
+
+    def get(self, key: bytes) -> Playback | None:
+        """Return a copy of a playback; `put` it back when it changed."""
+        bucket = self.table.bucket(key)
+        at = find(bucket, key, _SIZE)
+        if at < 0:
+            return None
+        _, start_ms, last_ms, watched_ms, duration_ms, flags = _RECORD.unpack_from(bucket, at)
+        closed, timed_out, completed = bool(flags & 1), bool(flags & 2), bool(flags & 4)
+        return Playback(start_ms, last_ms, watched_ms, duration_ms, closed, timed_out, completed)
+
+    def put(self, key: bytes, playback: Playback) -> None:
+        """Keep a playback."""
+        record = _RECORD.pack(
+            key,
+            playback.start_ms,
+            playback.last_ms,
+            playback.watched_ms,
+            playback.duration_ms,
+            playback.closed + 2 * playback.timed_out + 4 * playback.completed,
+        )
+        bucket = self.table.bucket(key)
+        at = find(bucket, key, _SIZE)
+        if at < 0:
+            self.table.append(record)
+        else:
+            bucket[at : at + _SIZE] = record
+
+    def remove(self, key: bytes) -> None:
+        """Drop a playback."""
+        bucket = self.table.bucket(key)
+        at = find(bucket, key, _SIZE)
+        if at >= 0:
+            self.table.drop(bucket, at)
+
+    def forget(self, key: bytes, since_ms: int) -> list[bytes]:
+        """Drop playbacks whose last heartbeat was before this; return their keys.
+
+        Looks in the bucket of `key` only, and only at what came first: each bucket has its turn.
+        """
+        bucket = self.table.bucket(key)
+        dropped: list[bytes] = []
+        while bucket and _RECORD.unpack_from(bucket)[2] < since_ms:
+            dropped.append(bytes(bucket[:8]))
+            self.table.drop(bucket, 0)
+        return dropped
+
+    def all_keys(self) -> list[bytes]:
+        """Return the keys of all playbacks held."""
+        return [record[:8] for record in self.table.records()]

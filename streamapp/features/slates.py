@@ -1,0 +1,182 @@
+"""Slates shown to a viewer, and the clicks that belong to them.
+
+::
+
+    served            click                    served + window
+      │─────────────────│────────────────────────────┊──▶ stream time
+      features frozen   label of its slot          all examples of the slate at once,
+      (point in time)   is set                     clicked and not
+
+A click belongs to the viewer's latest slate that showed the item before it: with a request_id
+among the slates of that request, without one among those of the last 30 min. It labels the
+example if it came within the slate's window. A slate is therefore kept as long as an older one
+might still be open: for the longest window of any surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from streamapp.events import Click, Impression, Slot
+from streamapp.features.catalog import Catalog
+from streamapp.features.decay import MINUTE_MS
+from streamapp.features.recent import RecentActions
+
+ATTRIBUTION_MS = 30 * MINUTE_MS
+"""How far back a click without a request_id looks for its impression."""
+
+_ROW_VERSION = 1
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Shown(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A slate as it was shown, and what was known then; also its row in the changelog.
+
+    Attributes:
+        last_category: of the item the viewer had clicked last.
+        clicks, watches, completes: among the viewer's last 50 actions.
+        item_ids, positions, propensities, features: one a slot.
+        served: for each slot, whether its features are those it was served with (and not
+            those of the item in the catalog).
+    """
+
+    version: int
+    request_id: str
+    served_ms: int
+    due_ms: int
+    surface: str
+    device: str | None
+    country: str | None
+    last_category: str | None
+    clicks: int
+    watches: int
+    completes: int
+    item_ids: tuple[str, ...]
+    positions: tuple[int, ...]
+    propensities: tuple[float | None, ...]
+    features: tuple[msgspec.Raw, ...]
+    served: tuple[bool, ...]
+
+    def row(self) -> bytes:
+        """Return the changelog row."""
+        return _encode(self)
+
+
+class _StateRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What may change about a slate, in the changelog."""
+
+    version: int
+    clicked: tuple[int, ...]
+    labelled: bool
+
+
+_decode = msgspec.json.Decoder(Shown).decode
+_decode_state = msgspec.json.Decoder(_StateRow).decode
+
+
+class Slate(msgspec.Struct, gc=False):
+    """A slate whose window is open, or that an older one of the viewer still needs.
+
+    Attributes:
+        key: digest of the impression's event id.
+        clicked: slots that were clicked, by index.
+        labelled: its examples have been given, or it gives none.
+    """
+
+    key: bytes
+    shown: Shown
+    clicked: tuple[int, ...] = ()
+    labelled: bool = False
+
+    @classmethod
+    def from_row(cls, key: bytes, row: bytes) -> Slate:
+        """Return the slate of a changelog row."""
+        return cls(key, _decode(row))
+
+    def state(self) -> bytes:
+        """Return what may change, as a changelog row."""
+        return _encode(_StateRow(_ROW_VERSION, self.clicked, self.labelled))
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `state` returned."""
+        row = _decode_state(state)
+        self.clicked, self.labelled = row.clicked, row.labelled
+
+    def slot_of(self, click: Click) -> int | None:
+        """Return which slot a click is on, None if it cannot be on this slate.
+
+        An item shown twice is clicked at the position the click names, else at the top one.
+        """
+        shown = self.shown
+        age_ms = click.occurred_at_ms - shown.served_ms
+        if age_ms < 0 or click.item_id not in shown.item_ids:
+            return None
+        if click.request_id is None and age_ms > ATTRIBUTION_MS:
+            return None
+        return min(
+            (position != click.position, position, slot)
+            for slot, (item_id, position) in enumerate(
+                zip(shown.item_ids, shown.positions, strict=True)
+            )
+            if item_id == click.item_id
+        )[-1]
+
+
+def attribute(slates: Iterable[Slate], click: Click) -> tuple[Slate, int] | None:
+    """Return the slate a click belongs to, and which of its slots.
+
+    Args:
+        slates: of the click's request, or all of the viewer if it names none; oldest first.
+    """
+    best: tuple[Slate, int] | None = None
+    for slate in slates:
+        if best is None or slate.shown.served_ms >= best[0].shown.served_ms:
+            slot = slate.slot_of(click)
+            if slot is not None:
+                best = slate, slot
+    return best
+
+
+def open_slate(
+    key: bytes, impression: Impression, window_ms: int, recent: RecentActions, catalog: Catalog
+) -> Slate:
+    """Freeze what is known now of an impression, its viewer and its items."""
+    slots, known = impression.items, catalog.features
+    shown = Shown(
+        _ROW_VERSION,
+        impression.request_id,
+        impression.occurred_at_ms,
+        impression.occurred_at_ms + window_ms,
+        impression.surface,
+        impression.device,
+        impression.country,
+        _last_category(recent, catalog),
+        recent.count("click"),
+        recent.count("watch"),
+        recent.count("complete"),
+        tuple([slot.item_id for slot in slots]),
+        tuple([slot.position for slot in slots]),
+        tuple([slot.propensity for slot in slots]),
+        tuple([known(s.item_id) if s.features is None else _served(s) for s in slots]),
+        tuple([slot.features is not None for slot in slots]),
+    )
+    return Slate(key, shown)
+
+
+def _last_category(recent: RecentActions, catalog: Catalog) -> str | None:
+    item_id = recent.last_item("click")
+    item = None if item_id is None else catalog.get(item_id)
+    return None if item is None else item.category
+
+
+def _served(slot: Slot) -> msgspec.Raw:
+    """Return the features a slot was served with: numbers and strings, as JSON."""
+    features = {
+        name: float(value) if isinstance(value, bool) else value
+        for name, value in (slot.features or {}).items()
+        if value is not None
+    }
+    return msgspec.Raw(_encode(features))
