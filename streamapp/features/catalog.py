@@ -50,7 +50,7 @@ class Catalog:
         return self._items.get(item_id)
 
     def features(self, item_id: str) -> msgspec.Raw:
-        """Return the features of an item, as a JSON object: category, creator_id, kind, …
+        """Return the features of an item as a JSON object, empty when it is not known.
 
         An item is shown thousands of times between two changes, so they are encoded once.
         """

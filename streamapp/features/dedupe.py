@@ -53,25 +53,27 @@ class EventIds(msgspec.Struct, gc=False):
         self.tail += _RECORD.pack(key, time_ms)
         return True
 
-    def seal(self) -> bytes | None:
+    def seal(self, since_ms: int) -> bytes | None:
         """Return the block that has just become whole, if one has."""
         if len(self.tail) < _BLOCK:
             return None
         block, self.tail = self.tail, b""
-        self._append(block)
+        self._append(block, since_ms)
         return block
 
-    def _append(self, block: bytes) -> None:
+    def _append(self, block: bytes, since_ms: int) -> None:
+        """Take a block in; in the buckets it goes to, drop what is oldest and forgotten."""
         newest_ms = max(time_ms for _, time_ms in _RECORD.iter_unpack(block))
         self.blocks += _ENTRY.pack(block[:_SIZE], newest_ms)
         for at in range(0, _BLOCK, _SIZE):
-            self.sealed.append(block[at : at + _SIZE])
-
-    def forget(self, since_ms: int) -> list[bytes]:
-        """Drop what is forgotten, as far as it is the oldest; return the names of its blocks."""
-        for bucket in self.sealed.buckets:
+            record = block[at : at + _SIZE]
+            bucket = self.sealed.bucket(record)
             while bucket and _TIME.unpack_from(bucket, 8)[0] < since_ms:
                 self.sealed.drop(bucket, 0)
+            self.sealed.append(record)
+
+    def forget(self, since_ms: int) -> list[bytes]:
+        """Drop the oldest blocks as far as all in them is forgotten; return their names."""
         dropped: list[bytes] = []
         while self.blocks and _ENTRY.unpack_from(self.blocks)[1] < since_ms:
             dropped.append(bytes(self.blocks[:_SIZE]))
@@ -89,7 +91,7 @@ class EventIds(msgspec.Struct, gc=False):
             if at >= 0:
                 del self.blocks[at : at + _ENTRY.size]
         elif at < 0:
-            self._append(block)
+            self._append(block, since_ms=0)
 
 
 def block_name(block: bytes) -> bytes:

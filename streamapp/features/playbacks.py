@@ -20,6 +20,7 @@ from struct import Struct
 import msgspec
 
 from streamapp.features.decay import DAY_MS, MINUTE_MS
+from streamapp.features.digest import digest
 from streamapp.features.packed import PackedTable, find
 
 IDLE_MS = 30 * MINUTE_MS
@@ -106,6 +107,11 @@ class Playback(msgspec.Struct, gc=False):
 
     def _ratio(self) -> float:
         return self.watched_ms / self.duration_ms if self.duration_ms else 0.0
+
+
+def playback_key(playback_id: str, item_id: str) -> bytes:
+    """Return the key of a playback among those of its viewer."""
+    return digest(f"{len(playback_id)}:{playback_id}{item_id}")
 
 
 _RECORD = Struct("<8sqqqqB")

@@ -12,6 +12,8 @@ takes 1 KB where 50 objects take 10.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from io import BytesIO
 from typing import NamedTuple
 
 import msgspec
@@ -86,9 +88,8 @@ class RecentActions(msgspec.Struct, gc=False):
         """Compare an action with the newest one when both are of one time."""
         if entry.occurred_at_ms < self.newest_ms:
             return False
-        code = next(byte for byte in self.actions if 2 <= byte < 2 + len(ACTIONS))
-        event_id = _text(self.ids[1 : self.ids.find(b"\n")])
-        return (entry.event_id, entry.action) > (event_id, code - 2)
+        newest, _ = next(self._read())
+        return entry > newest
 
     def _add_late(self, entry: Action) -> int | None:
         entries = [*self._entries(), (entry, self.held)]
@@ -137,15 +138,14 @@ class RecentActions(msgspec.Struct, gc=False):
 
     def _entries(self) -> list[tuple[Action, int]]:
         """Return the actions and their slots, newest first."""
-        return [
-            (
-                Action(int(digits), _text(line[1:]), code[0] - 2, _text(item)),
-                line[0] - _FIRST_SLOT,
-            )
-            for (item, code, digits), line in zip(
-                _ENTRY.findall(self.actions), self.ids.splitlines(), strict=True
-            )
-        ]
+        return list(self._read())
+
+    def _read(self) -> Iterator[tuple[Action, int]]:
+        ids = BytesIO(self.ids)
+        for match, line in zip(_ENTRY.finditer(self.actions), ids, strict=True):
+            item, code, digits = match.groups()
+            action = Action(int(digits), _text(line[1:-1]), code[0] - 2, _text(item))
+            yield action, line[0] - _FIRST_SLOT
 
     def _pack(self, entries: list[tuple[Action, int]]) -> None:
         """Keep these, given newest first."""

@@ -129,14 +129,16 @@ def attribute(slates: Iterable[Slate], click: Click) -> tuple[Slate, int] | None
     """Return the slate a click belongs to, and which of its slots.
 
     Args:
-        slates: of the click's request, or all of the viewer if it names none; oldest first.
+        slates: of the click's request, or all of the viewer if it names none.
     """
     best: tuple[Slate, int] | None = None
+    latest = (-1, b"")
     for slate in slates:
-        if best is None or slate.shown.served_ms >= best[0].shown.served_ms:
+        shown_at = (slate.shown.served_ms, slate.key)  # the key, for slates of one time
+        if shown_at > latest:
             slot = slate.slot_of(click)
             if slot is not None:
-                best = slate, slot
+                best, latest = (slate, slot), shown_at
     return best
 
 

@@ -54,8 +54,8 @@ class _RecentRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     item_id: str
 
 
-class PlaybackRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A playback in the changelog, with the item that memory knows from its timer."""
+class _PlaybackRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """With the item, which memory knows from the playback's timer."""
 
     version: int
     item_id: str
@@ -68,7 +68,6 @@ class PlaybackRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     completed: bool
 
     def playback(self) -> Playback:
-        """Return the playback."""
         return Playback(
             self.start_ms,
             self.last_ms,
@@ -84,7 +83,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(_HeadRow).decode
 _decode_block = msgspec.json.Decoder(_BlockRow).decode
 _decode_recent = msgspec.json.Decoder(_RecentRow).decode
-_decode_playback = msgspec.json.Decoder(PlaybackRow).decode
+_decode_playback = msgspec.json.Decoder(_PlaybackRow).decode
 
 _PART_BYTES = {b"h": 0, b"d": 16, b"r": 1, b"p": 8, b"s": 8, b"c": 8}
 
@@ -166,7 +165,7 @@ def recent_row(entry: Action) -> bytes:
 
 def playback_row(item_id: str, playback: Playback) -> bytes:
     """Return the row of a playback."""
-    return _encode(PlaybackRow(_ROW_VERSION, item_id, *msgspec.structs.astuple(playback)))
+    return _encode(_PlaybackRow(_ROW_VERSION, item_id, *msgspec.structs.astuple(playback)))
 
 
 def split_key(key: bytes) -> tuple[bytes, bytes, str]:
@@ -176,13 +175,11 @@ def split_key(key: bytes) -> tuple[bytes, bytes, str]:
     return kind, key[1:end], key[end:].decode()
 
 
-def restore_row(
-    viewer: Viewer, kind: bytes, part: bytes, value: bytes | None
-) -> PlaybackRow | None:
+def restore_row(viewer: Viewer, kind: bytes, part: bytes, value: bytes | None) -> str | None:
     """Take one row back into a viewer, None for one that was deleted.
 
     Returns:
-        The row of a playback: its item is not kept in the viewer, but needed while it is open.
+        The item of a playback that is open: the viewer itself does not keep it.
     """
     if kind == b"d":
         viewer.ids.restore(part, None if value is None else _decode_block(value).ids)
@@ -192,18 +189,22 @@ def restore_row(
         _restore_slate(viewer, part, value)
     elif kind == b"r":
         _restore_recent(viewer, part[0], value)
+    elif kind == b"c":
+        _restore_clicks(viewer, part, value)
     elif value is not None:
-        _restore_value(viewer, kind, part, value)
+        head = _decode_head(value)
+        viewer.newest_ms, viewer.published_ms = head.newest_ms, head.published_ms
+        viewer.owed, viewer.ids.tail = head.owed, head.ids
     return None
 
 
-def _restore_playback(viewer: Viewer, key: bytes, value: bytes | None) -> PlaybackRow | None:
+def _restore_playback(viewer: Viewer, key: bytes, value: bytes | None) -> str | None:
     if value is None:
         viewer.playbacks.remove(key)
         return None
     row = _decode_playback(value)
     viewer.playbacks.put(key, row.playback())
-    return row
+    return None if row.closed else row.item_id
 
 
 def _restore_recent(viewer: Viewer, slot: int, value: bytes | None) -> None:
@@ -214,23 +215,18 @@ def _restore_recent(viewer: Viewer, slot: int, value: bytes | None) -> None:
     viewer.recent.put(slot, Action(row.occurred_at_ms, row.event_id, row.action, row.item_id))
 
 
-def _restore_value(viewer: Viewer, kind: bytes, part: bytes, value: bytes) -> None:
-    if kind == b"h":
-        head = _decode_head(value)
-        viewer.newest_ms, viewer.published_ms = head.newest_ms, head.published_ms
-        viewer.owed, viewer.ids.tail = head.owed, head.ids
-    else:
-        slate = _find_slate(viewer, part)
-        if slate is not None:
-            slate.restore(value)
-
-
 def _restore_slate(viewer: Viewer, key: bytes, value: bytes | None) -> None:
     slate = _find_slate(viewer, key)
     if slate is not None:
         viewer.drop_slate(slate)
     if value is not None:
         viewer.add_slate(Slate.from_row(key, value))
+
+
+def _restore_clicks(viewer: Viewer, key: bytes, value: bytes | None) -> None:
+    slate = _find_slate(viewer, key)
+    if slate is not None and value is not None:
+        slate.restore(value)
 
 
 def _find_slate(viewer: Viewer, key: bytes) -> Slate | None:

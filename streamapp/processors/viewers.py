@@ -34,21 +34,14 @@ from streamapp.features.dedupe import WITHIN_MS, block_name
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
 from streamapp.features.examples import SEGMENT, examples
-from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
-from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Playback
+from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTIONS, Action
 from streamapp.features.slates import Slate, attribute, open_slate
 from streamapp.features.timers import Timers
-from streamapp.features.viewer import (
-    Viewer,
-    block_row,
-    playback_row,
-    recent_row,
-    restore_row,
-    split_key,
-)
+from streamapp.features.viewer import Viewer, block_row, playback_row, recent_row
+from streamapp.features.viewer_store import ViewerStore
 from streamapp.processors.base import Cut, Row
 from streamapp.signals import ViewerSignal
 
@@ -120,17 +113,15 @@ class Viewers:
         self._settings = settings
         self._longest_window_ms = settings.longest_window_ms
         self._ids_kept_ms = max(WITHIN_MS, settings.grace_ms)
+        self._playbacks_kept_ms = MEMORY_MS + settings.grace_ms
         self._stream_time_ms = 0
-        self._viewers: dict[str, Viewer] = {}
-        self._expiry = Expiry(settings.idle_ms)
+        self._viewers = ViewerStore(settings.idle_ms)
         self._timers = Timers()
-        self._restored: dict[tuple[str, bytes], tuple[int, str]] = {}
-        # What the next cut takes out.
-        self._rows: dict[bytes, bytes | None] = {}
-        self._touched: dict[str, None] = {}
-        self._owed: dict[str, None] = {}
+        # What the next cut takes out, besides the rows.
         self._deltas = ItemDeltas()
         self._labelled: list[tuple[str, Slate]] = []
+        self._touched: dict[str, None] = {}
+        self._owed: dict[str, None] = {}
 
     def decode(self, topic: str, value: bytes) -> Impression | Click | Watch:
         """Decode one event."""
@@ -139,60 +130,57 @@ class Viewers:
 
     def process(self, topic: str, event: Any) -> None:
         """Take one event."""
-        viewer = self._viewers.get(event.viewer_id) or self._add(event)
-        if not self._is_new(viewer, event):
+        viewer_id, time_ms = event.viewer_id, event.occurred_at_ms
+        viewer = self._viewers.get(viewer_id) or self._viewers.add(viewer_id, time_ms)
+        key = digest(event.event_id)
+        if not self._is_new(viewer, key, time_ms):
             self.duplicates += 1
             return
         if topic == WATCHES:
             self._watch(viewer, event)
         elif topic == CLICKS:
-            self._click(viewer, event)
+            self._act(viewer, event)
         else:
-            self._impression(viewer, event)
-        viewer.newest_ms = max(viewer.newest_ms, event.occurred_at_ms)
-        self._touched[viewer.viewer_id] = None
+            self._show(viewer, key, event)
+        viewer.newest_ms = max(viewer.newest_ms, time_ms)
+        self._touched[viewer_id] = None
 
-    def _add(self, event: Impression | Click | Watch) -> Viewer:
-        viewer = self._viewers[event.viewer_id] = Viewer(event.viewer_id)
-        self._expiry.add(event.viewer_id, event.occurred_at_ms)
-        return viewer
-
-    def _is_new(self, viewer: Viewer, event: Impression | Click | Watch) -> bool:
-        since_ms = self._stream_time_ms - self._ids_kept_ms
-        if not viewer.ids.add(digest(event.event_id), event.occurred_at_ms, since_ms):
+    def _is_new(self, viewer: Viewer, key: bytes, time_ms: int) -> bool:
+        """Remember an event id; False for a duplicate."""
+        ids, since_ms = viewer.ids, self._stream_time_ms - self._ids_kept_ms
+        if not ids.add(key, time_ms, since_ms):
             return False
-        block = viewer.ids.seal()
+        block = ids.seal(since_ms)
         if block is not None:
-            self._rows[viewer.row_key(b"d", block_name(block))] = block_row(block)
-            for dropped in viewer.ids.forget(since_ms):
-                self._rows[viewer.row_key(b"d", dropped)] = None
+            self._viewers.write(viewer, b"d", block_name(block), block_row(block))
+            for name in ids.forget(since_ms):
+                self._viewers.write(viewer, b"d", name, None)
         return True
 
-    def _impression(self, viewer: Viewer, event: Impression) -> None:
-        click_rate = self._parameters.position_ctr(event.surface, event.occurred_at_ms)
+    def _show(self, viewer: Viewer, key: bytes, event: Impression) -> None:
+        """Count an impression for its items, and keep the slate until its window closes."""
+        time_ms = event.occurred_at_ms
+        click_rate = self._parameters.position_ctr(event.surface, time_ms)
         self._deltas.add_slate(event, click_rate)
-        if event.items:
-            self._open_slate(viewer, event)
-
-    def _open_slate(self, viewer: Viewer, event: Impression) -> None:
-        """Keep a slate until its window closes; one that came late gives no example."""
-        key = digest(event.event_id)
+        if not event.items:
+            return
         window_ms = self._settings.click_window(event.surface)
         slate = open_slate(key, event, window_ms, viewer.recent, self._catalog)
-        if event.occurred_at_ms < viewer.newest_ms:
+        if time_ms < viewer.newest_ms:
             self.late_impressions += 1
             slate.labelled = True
-            self._rows[viewer.row_key(b"c", key)] = slate.state()
+            self._viewers.write(viewer, b"c", key, slate.state())
         viewer.add_slate(slate)
-        self._rows[viewer.row_key(b"s", key)] = slate.shown.row()
-        self._watch_slate(viewer, slate)
+        self._viewers.write(viewer, b"s", key, slate.shown.row())
+        self._set_slate_timer(viewer, slate)
 
-    def _watch_slate(self, viewer: Viewer, slate: Slate) -> None:
+    def _set_slate_timer(self, viewer: Viewer, slate: Slate) -> None:
         shown = slate.shown
         due_ms = shown.served_ms + self._longest_window_ms if slate.labelled else shown.due_ms
         self._timers.set((due_ms, viewer.viewer_id, slate.key, "slate", shown.request_id))
 
-    def _click(self, viewer: Viewer, event: Click) -> None:
+    def _act(self, viewer: Viewer, event: Click) -> None:
+        """Count an action for its item and remember it; a click may label an example."""
         counter = COUNTED_ACTIONS.get(event.action)
         if counter is not None:
             self._deltas.add(event.item_id, event.occurred_at_ms, ((counter, 1.0),))
@@ -210,48 +198,54 @@ class Viewers:
         in_time = click.occurred_at_ms <= slate.shown.due_ms
         if in_time and not slate.labelled and slot not in slate.clicked:
             slate.clicked += (slot,)
-            self._rows[viewer.row_key(b"c", slate.key)] = slate.state()
+            self._viewers.write(viewer, b"c", slate.key, slate.state())
 
     def _remember(self, viewer: Viewer, event: Click | Watch, action: str) -> None:
+        """Put an action among the viewer's recent ones."""
         entry = Action(event.occurred_at_ms, event.event_id, _ACTION_INDEX[action], event.item_id)
         slot = viewer.recent.add(entry)
         if slot is not None:
-            self._rows[viewer.row_key(b"r", bytes([slot]))] = recent_row(entry)
+            self._viewers.write(viewer, b"r", bytes([slot]), recent_row(entry))
 
     def _watch(self, viewer: Viewer, event: Watch) -> None:
-        time_ms = event.occurred_at_ms
-        key = digest(f"{len(event.playback_id)}:{event.playback_id}{event.item_id}")
+        """Move a playback on, and count for its item what that adds."""
+        time_ms, item_id = event.occurred_at_ms, event.item_id
+        key = playback_key(event.playback_id, item_id)
         playback = viewer.playbacks.get(key)
-        amounts: list[tuple[str, float]] = []
+        amounts: Amounts = []
         if playback is None or time_ms - playback.last_ms > MEMORY_MS:
             playback = Playback(time_ms, time_ms)
-            amounts = [("watches", 1.0)]
+            amounts.append(("watches", 1.0))
             self._forget_playbacks(viewer, key)
             self._remember(viewer, event, "watch")
-        completed, idle = playback.completed, playback.closed or bool(amounts)
+        has_timer = not (amounts or playback.closed)
+        had_completed = playback.completed
         closing, grown = playback.update(time_ms, event.state, event.watched_ms, event.duration_ms)
         amounts += closing
         if amounts:
-            self._deltas.add(event.item_id, playback.start_ms, amounts)
+            self._deltas.add(item_id, playback.start_ms, amounts)
         if grown:
-            self._deltas.add(event.item_id, time_ms, (("watched_ms", float(grown)),))
-        if playback.completed and not completed:
+            self._deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
+        if playback.completed and not had_completed:
             self._remember(viewer, event, "complete")
-        if idle and not playback.closed:
-            self._watch_playback(viewer.viewer_id, key, playback.last_ms, event.item_id)
-        self._keep_playback(viewer, key, event.item_id, playback)
+        self._keep(viewer, key, item_id, playback)
+        if not (has_timer or playback.closed):
+            self._set_playback_timer(viewer, key, item_id, playback)
 
-    def _keep_playback(self, viewer: Viewer, key: bytes, item_id: str, playback: Playback) -> None:
+    def _keep(self, viewer: Viewer, key: bytes, item_id: str, playback: Playback) -> None:
         viewer.playbacks.put(key, playback)
-        self._rows[viewer.row_key(b"p", key)] = playback_row(item_id, playback)
+        self._viewers.write(viewer, b"p", key, playback_row(item_id, playback))
 
     def _forget_playbacks(self, viewer: Viewer, key: bytes) -> None:
-        since_ms = self._stream_time_ms - MEMORY_MS - self._settings.grace_ms
+        since_ms = self._stream_time_ms - self._playbacks_kept_ms
         for forgotten in viewer.playbacks.forget(key, since_ms):
-            self._rows[viewer.row_key(b"p", forgotten)] = None
+            self._viewers.write(viewer, b"p", forgotten, None)
 
-    def _watch_playback(self, viewer_id: str, key: bytes, last_ms: int, item_id: str) -> None:
-        self._timers.set((last_ms + IDLE_MS, viewer_id, key, "playback", item_id))
+    def _set_playback_timer(
+        self, viewer: Viewer, key: bytes, item_id: str, playback: Playback
+    ) -> None:
+        due_ms = playback.last_ms + IDLE_MS
+        self._timers.set((due_ms, viewer.viewer_id, key, "playback", item_id))
 
     def advance(self, stream_time_ms: int) -> None:
         """Close the windows and playbacks that are over; forget viewers long idle."""
@@ -261,9 +255,8 @@ class Viewers:
             if viewer is not None:
                 due = self._slate_due if kind == "slate" else self._playback_due
                 due(viewer, key, ref)
-        if self._expiry.pending(stream_time_ms):
-            for viewer_id in self._expiry.take(stream_time_ms):
-                self._expire(viewer_id)
+        for viewer_id in self._viewers.expire(stream_time_ms):
+            self._touched[viewer_id] = None
 
     def _slate_due(self, viewer: Viewer, key: bytes, request_id: str) -> None:
         """Give the slate's examples; drop it when no older slate can be open any more."""
@@ -274,12 +267,12 @@ class Viewers:
             self._labelled.append((viewer.viewer_id, slate))
             slate.labelled = True
             if slate.shown.due_ms < slate.shown.served_ms + self._longest_window_ms:
-                self._rows[viewer.row_key(b"c", key)] = slate.state()
-                self._watch_slate(viewer, slate)
+                self._viewers.write(viewer, b"c", key, slate.state())
+                self._set_slate_timer(viewer, slate)
                 return
         viewer.drop_slate(slate)
-        for kind in (b"s", b"c"):
-            self._rows[viewer.row_key(kind, key)] = None
+        self._viewers.write(viewer, b"s", key, None)
+        self._viewers.write(viewer, b"c", key, None)
 
     def _playback_due(self, viewer: Viewer, key: bytes, item_id: str) -> None:
         """Close a playback unless a heartbeat came since the timer was set."""
@@ -287,21 +280,10 @@ class Viewers:
         if playback is None or playback.closed:
             return
         if playback.last_ms + IDLE_MS >= self._stream_time_ms:
-            self._watch_playback(viewer.viewer_id, key, playback.last_ms, item_id)
+            self._set_playback_timer(viewer, key, item_id, playback)
             return
         self._deltas.add(item_id, playback.start_ms, playback.time_out())
-        self._keep_playback(viewer, key, item_id, playback)
-
-    def _expire(self, viewer_id: str) -> None:
-        viewer = self._viewers.get(viewer_id)
-        if viewer is None:
-            return
-        if self._expiry.due_ms(viewer.newest_ms) > self._stream_time_ms:
-            self._expiry.add(viewer_id, viewer.newest_ms)
-            return
-        self._rows.update(dict.fromkeys(viewer.row_keys()))
-        del self._viewers[viewer_id]
-        self._touched[viewer_id] = None
+        self._keep(viewer, key, item_id, playback)
 
     def follow(self, topic: str, key: str) -> None:
         """Nothing kept depends on what the views say now."""
@@ -318,8 +300,7 @@ class Viewers:
         touched, self._touched = self._touched, {}
         for viewer_id in touched | self._owed:
             self._publish(viewer_id, cut, touched=viewer_id in touched)
-        rows, self._rows = self._rows, {}
-        return rows.items()
+        return self._viewers.take_rows()
 
     def _publish(self, viewer_id: str, cut: Cut, *, touched: bool) -> None:
         """Send a viewer's signal, or owe it when the last one was a moment ago."""
@@ -337,34 +318,21 @@ class Viewers:
             self._owed[viewer_id] = None
         else:
             return
-        self._rows[viewer.row_key(b"h")] = viewer.head()
+        self._viewers.write(viewer, b"h", b"", viewer.head())
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog."""
-        viewers = self._viewers
-        for row_key, value in rows:
-            kind, part, viewer_id = split_key(row_key)
-            viewer = viewers.get(viewer_id)
-            if value is None and (viewer is None or kind == b"h"):
-                viewers.pop(viewer_id, None)
-                continue
-            if viewer is None:
-                viewer = viewers[viewer_id] = Viewer(viewer_id)
-            playback = restore_row(viewer, kind, part, value)
-            if kind == b"p":
-                self._restored.pop((viewer_id, part), None)
-                if playback is not None and not playback.closed:
-                    self._restored[viewer_id, part] = playback.last_ms, playback.item_id
+        self._viewers.restore(rows)
 
     def ready(self) -> None:
         """Set the timers again, and owe again what was owed."""
-        for (viewer_id, key), (last_ms, item_id) in self._restored.items():
-            self._watch_playback(viewer_id, key, last_ms, item_id)
-        self._restored.clear()
-        for viewer in self._viewers.values():
-            self._expiry.add(viewer.viewer_id, viewer.newest_ms)
+        for viewer, key, item_id in self._viewers.ready():
+            playback = viewer.playbacks.get(key)
+            if playback is not None:
+                self._set_playback_timer(viewer, key, item_id, playback)
+        for viewer in self._viewers:
             for slate in viewer.all_slates():
-                self._watch_slate(viewer, slate)
+                self._set_slate_timer(viewer, slate)
             if viewer.owed:
                 self._owed[viewer.viewer_id] = None
 

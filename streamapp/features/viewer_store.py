@@ -1,0 +1,86 @@
+"""The viewers of one partition: found, kept in rows, expired and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from streamapp.features.expiry import Expiry
+from streamapp.features.viewer import Viewer, restore_row, split_key
+
+
+class ViewerStore:
+    """Viewers by id, and the changelog rows that have changed since they were last taken.
+
+    Args:
+        idle_ms: a viewer without events for so long (to the hour) expires.
+    """
+
+    def __init__(self, idle_ms: int) -> None:
+        self._viewers: dict[str, Viewer] = {}
+        self._expiry = Expiry(idle_ms)
+        self._rows: dict[bytes, bytes | None] = {}
+        self._open: dict[tuple[str, bytes], str] = {}
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(self._viewers.values())
+
+    def get(self, viewer_id: str) -> Viewer | None:
+        """Return a viewer, None if there is none."""
+        return self._viewers.get(viewer_id)
+
+    def add(self, viewer_id: str, time_ms: int) -> Viewer:
+        """Begin a viewer whose first event is of this time."""
+        viewer = self._viewers[viewer_id] = Viewer(viewer_id)
+        self._expiry.add(viewer_id, time_ms)
+        return viewer
+
+    def write(self, viewer: Viewer, kind: bytes, part: bytes, value: bytes | None) -> None:
+        """Write one of a viewer's rows, or delete it."""
+        self._rows[kind + part + viewer.viewer_id.encode()] = value
+
+    def take_rows(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """Return the rows written since the last call, each once."""
+        rows, self._rows = self._rows, {}
+        return rows.items()
+
+    def expire(self, stream_time_ms: int) -> Iterator[str]:
+        """Forget viewers that have been idle for long, with all their rows; yield their ids."""
+        if not self._expiry.pending(stream_time_ms):
+            return
+        for viewer_id in self._expiry.take(stream_time_ms):
+            viewer = self._viewers[viewer_id]
+            if self._expiry.due_ms(viewer.newest_ms) > stream_time_ms:
+                self._expiry.add(viewer_id, viewer.newest_ms)
+                continue
+            self._rows.update(dict.fromkeys(viewer.row_keys()))
+            del self._viewers[viewer_id]
+            yield viewer_id
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take rows of the changelog."""
+        viewers = self._viewers
+        for row_key, value in rows:
+            kind, part, viewer_id = split_key(row_key)
+            viewer = viewers.get(viewer_id)
+            if value is None and (viewer is None or kind == b"h"):
+                viewers.pop(viewer_id, None)
+                continue
+            if viewer is None:
+                viewer = viewers[viewer_id] = Viewer(viewer_id)
+            item_id = restore_row(viewer, kind, part, value)
+            if item_id is not None:
+                self._open[viewer_id, part] = item_id
+            elif kind == b"p":
+                self._open.pop((viewer_id, part), None)
+
+    def ready(self) -> Iterator[tuple[Viewer, bytes, str]]:
+        """All rows are in; yield the open playbacks: viewer, key and item id."""
+        for viewer in self._viewers.values():
+            self._expiry.add(viewer.viewer_id, viewer.newest_ms)
+        for (viewer_id, key), item_id in self._open.items():
+            if viewer_id in self._viewers:  # else it has expired
+                yield self._viewers[viewer_id], key, item_id
+        self._open.clear()
