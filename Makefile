@@ -7,7 +7,10 @@ BIN := .venv/bin
 KAFKA := $(BIN)/python deploy/kafka/kafka.py
 # The environment is current when this file exists: its name is made of what it was built from.
 STAMP := .venv/.installed-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
-UV := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+BENCH_STAMP := .venv-bench/.installed-$(shell cksum < requirements/bench.txt | cut -d' ' -f1)
+# The engines that benchmarks measure pin other versions of the same libraries: their own place.
+BENCH_STAMP := .venv-bench/.installed-$(shell cat requirements/bench.txt | cksum | cut -d' ' -f1)
+UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .PHONY: help install java demo test lint format bench kafka-up kafka-down schemas lock clean
@@ -24,6 +27,19 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f .venv/.installed-*; touch $@
+
+# The engines compared with pin other versions of shared libraries: they live apart.
+$(BENCH_STAMP): requirements/bench.txt | $(STAMP)
+	@$(BIN)/python -m venv --clear .venv-bench
+	@echo "installing the engines to compare with into .venv-bench"
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(BENCH_STAMP): requirements/bench.txt
+	@python="$$(bash deploy/machine.sh python)"; "$$python" -m venv --clear .venv-bench
+	@echo "installing the other engines into .venv-bench"
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
 
 java:
 	@bash deploy/machine.sh java
@@ -47,7 +63,7 @@ format: $(STAMP) ## bring the code into its format
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: $(STAMP) java ## measure against Quix Streams, Bytewax and plain Faust on a real Kafka
+bench: $(STAMP) $(BENCH_STAMP) java ## measure against Quix Streams, Bytewax and plain Faust on a real Kafka
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 kafka-up: $(STAMP) java ## start a local Kafka and say where it listens
@@ -60,12 +76,14 @@ schemas: $(STAMP) ## write topics/schemas/ anew from the message types
 	@$(BIN)/streamapp topics schemas --write
 
 lock: $(STAMP) ## pin the dependencies anew, with hashes (ARGS=--upgrade for newer versions)
-	@$(UV) $(ARGS) -o requirements/lock.txt
-	@$(UV) $(ARGS) --extra dev -c requirements/lock.txt -o requirements/dev.txt
+	@$(UV) $(ARGS) pyproject.toml -o requirements/lock.txt
+	@$(UV) $(ARGS) pyproject.toml --extra dev -c requirements/lock.txt -o requirements/dev.txt
+	@$(UV) $(ARGS) requirements/bench.in -o requirements/bench.txt
+	@$(subst pyproject.toml,requirements/bench.in,$(UV)) $(ARGS) -o requirements/bench.txt
 
-clean: ## end local brokers; remove .venv, caches, jars and builds
+clean: ## end local brokers; remove environments, caches, jars and builds
 	@for run in deploy/kafka/.run/*/; do \
 		[ ! -d "$$run" ] || python3 deploy/kafka/kafka.py down --run-dir "$$run"; done
-	@rm -rf .venv build dist out deploy/kafka/.libs deploy/kafka/.run \
+	@rm -rf .venv .venv-bench build dist out deploy/kafka/.libs deploy/kafka/.run \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find streamapp tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
