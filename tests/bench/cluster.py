@@ -1,0 +1,133 @@
+"""What a benchmark asks of Kafka, from outside the engines it measures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.cimpl import NewTopic
+
+READ_SECONDS = 20.0
+LEADER_SECONDS = 30.0
+
+
+class Cluster:
+    """A Kafka and the topics made on it."""
+
+    def __init__(self, bootstrap_servers: str, partitions: int) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.partitions = partitions
+        self._common: dict[str, Any] = {"bootstrap.servers": bootstrap_servers}
+        self._admin = AdminClient(self._common)
+
+    def make(self, *topics: str) -> None:
+        """Make topics, and wait until every partition has its leader."""
+        new = [NewTopic(topic, self.partitions, 1) for topic in topics]
+        for made in self._admin.create_topics(new).values():
+            made.result()
+        deadline = time.monotonic() + LEADER_SECONDS
+        for topic in topics:
+            while not self._led(topic) and time.monotonic() < deadline:
+                time.sleep(0.1)
+
+    def _led(self, topic: str) -> bool:
+        try:
+            self.ends(topic)
+        except KafkaException:
+            return False
+        return True
+
+    def remove(self, start: str) -> None:
+        """Remove all topics whose names start so; their data would fill the page cache.
+
+        Quix Streams names a changelog `changelog__` and then the group.
+        """
+        found = self._admin.list_topics().topics
+        names = [name for name in found if name.removeprefix("changelog__").startswith(start)]
+        if names:
+            for removed in self._admin.delete_topics(names).values():
+                removed.result()
+
+    def send(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write records, each to the partition of its key, in batches of a busy producer's size."""
+        producer = Producer(
+            {
+                **self._common,
+                "compression.type": "lz4",
+                "linger.ms": 50,
+                "batch.size": 256 * 1024,
+                "partitioner": "murmur2_random",
+                "queue.buffering.max.messages": 500_000,
+            }
+        )
+        for number, (key, value) in enumerate(records):
+            while True:
+                try:
+                    producer.produce(topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+            if number % 1_000 == 0:
+                producer.poll(0)
+        producer.flush()
+
+    def ends(self, topic: str) -> list[int]:
+        """Return the committed end of each partition."""
+        latest = {tp: OffsetSpec.latest() for tp in self._places(topic)}  # type: ignore[no-untyped-call]
+        found = self._admin.list_offsets(latest, isolation_level=IsolationLevel.READ_COMMITTED)
+        return [found[tp].result().offset for tp in latest]
+
+    def committed(self, group: str, topic: str) -> list[int]:
+        """Return the committed offset of each partition, 0 where there is none."""
+        asked = ConsumerGroupTopicPartitions(group, self._places(topic))
+        (answer,) = self._admin.list_consumer_group_offsets([asked]).values()
+        offsets = {tp.partition: tp.offset for tp in answer.result().topic_partitions}
+        return [max(offsets.get(p, 0), 0) for p in range(self.partitions)]
+
+    def commit_ends(self, group: str, topic: str) -> None:
+        """Let a group go on at the ends of a topic."""
+        ends = enumerate(self.ends(topic))
+        places = [TopicPartition(topic, partition, end) for partition, end in ends]
+        asked = ConsumerGroupTopicPartitions(group, places)
+        for answer in self._admin.alter_consumer_group_offsets([asked]).values():
+            answer.result()
+
+    def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the committed records of one partition that are there now."""
+        consumer = Consumer(
+            {
+                **self._common,
+                "group.id": "bench-reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+            }
+        )
+        place = TopicPartition(topic, partition, 0)
+        end = self.ends(topic)[partition]
+        consumer.assign([place])
+        deadline = time.monotonic() + READ_SECONDS
+        try:
+            # A transaction's end mark takes an offset, and no record comes for it.
+            while consumer.position([place])[0].offset < end and time.monotonic() < deadline:
+                for message in consumer.consume(10_000, 0.2):
+                    yield _bytes(message.key()), _bytes(message.value())
+        finally:
+            consumer.close()
+
+    def _places(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, partition) for partition in range(self.partitions)]
+
+
+def _bytes(raw: Any) -> bytes:
+    return raw if isinstance(raw, bytes) else b""

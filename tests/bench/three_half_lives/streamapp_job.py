@@ -1,0 +1,133 @@
+"""The job on streamapp's engine: exactly once, counters published at each commit (200 ms)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from streamapp.engine import roles, worker
+from streamapp.engine.ledger import Ledger, Progress
+from streamapp.errors import Rejection
+from streamapp.processors.base import Cut, Row
+from streamapp.settings import Settings
+from tests.bench.three_half_lives.job import State, Wiring, fold, published, report, report_once
+
+ROLE = "bench"
+encode = msgspec.json.Encoder().encode
+decode_state = msgspec.json.Decoder(tuple[int, float, float, float]).decode
+
+
+class Watch(msgspec.Struct, frozen=True, gc=False):
+    """What the job needs of an event; the rest is checked for being JSON and left out."""
+
+    occurred_at_ms: int
+    item_id: str
+
+    @property
+    def key(self) -> str:
+        return self.item_id
+
+
+decode_watch = msgspec.json.Decoder(Watch).decode
+
+
+class HalfLives:
+    """In: events. Kept: one state an item. Out: the counters of each item a commit touched."""
+
+    name: ClassVar[str] = "half_lives"
+    inputs: ClassVar[tuple[str, ...]] = ()  # set to the input topic before it is built
+    output: ClassVar[str] = ""
+    _started: ClassVar[bool] = False
+    _to_restore: ClassVar[int] = 0  # set to the number of partitions
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+        self._changed: set[str] = set()
+
+    def decode(self, _topic: str, value: bytes) -> Watch:
+        if not HalfLives._started:
+            HalfLives._started = True
+            report("first")
+        try:
+            return decode_watch(value)
+        except msgspec.DecodeError as exc:
+            raise Rejection("invalid_json", str(exc)) from exc
+
+    def process(self, _topic: str, event: Watch) -> None:
+        item = event.item_id
+        self._states[item] = fold(self._states.get(item), event.occurred_at_ms)
+        self._changed.add(item)
+
+    def advance(self, stream_time_ms: int) -> None:
+        """Nothing is ever due."""
+
+    def follow(self, topic: str, key: str) -> None:
+        """There are no broadcast topics."""
+
+    def cut(self, cut: Cut) -> Iterable[Row]:
+        rows: list[Row] = []
+        for item in self._changed:
+            state, key = self._states[item], item.encode()
+            rows.append((key, encode(state)))
+            cut.emit(self.output, key, encode(published(item, state)))
+        self._changed.clear()
+        return rows
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        states = self._states
+        for key, value in rows:
+            if value is not None:
+                states[key.decode()] = list(decode_state(value))
+
+    def ready(self) -> None:
+        HalfLives._to_restore -= 1
+        if HalfLives._to_restore == 0:
+            report("restored")
+
+    @property
+    def rows(self) -> int:
+        return len(self._states)
+
+
+def mark_recovery() -> None:
+    """Report when the first partition begins to be restored."""
+    restore = Ledger.restore
+
+    async def marked(
+        self: Ledger, take: Callable[[str, Sequence[Row]], None], progress: Progress
+    ) -> None:
+        report_once("restoring")
+        await restore(self, take, progress)
+
+    Ledger.restore = marked  # type: ignore[method-assign]
+
+
+def main() -> int:
+    """Run until the harness ends the process."""
+    wiring = Wiring.from_argv()
+    HalfLives.inputs = (wiring.input_topic,)
+    HalfLives.output = wiring.output_topic
+    HalfLives._to_restore = wiring.partitions
+    mark_recovery()
+    roles.ROLES[ROLE] = roles.Role(
+        name=ROLE,
+        processors=(HalfLives.name,),
+        inputs=HalfLives.inputs,
+        outputs=(HalfLives.output,),
+        broadcasts=(),
+        build=lambda _views, _settings: [HalfLives()],
+    )
+    settings = Settings(
+        bootstrap_servers=wiring.bootstrap_servers,
+        app_id=wiring.app_id,
+        partitions=wiring.partitions,
+        log_level="WARNING",
+    )
+    return worker.run(ROLE, settings, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
