@@ -8,8 +8,6 @@ KAFKA := $(BIN)/python deploy/kafka/kafka.py
 # The environment is current when this file exists: its name is made of what it was built from.
 STAMP := .venv/.installed-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
 BENCH_STAMP := .venv-bench/.installed-$(shell cksum < requirements/bench.txt | cut -d' ' -f1)
-# The engines that benchmarks measure pin other versions of the same libraries: their own place.
-BENCH_STAMP := .venv-bench/.installed-$(shell cat requirements/bench.txt | cksum | cut -d' ' -f1)
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
@@ -32,12 +30,6 @@ $(STAMP): requirements/dev.txt pyproject.toml
 $(BENCH_STAMP): requirements/bench.txt | $(STAMP)
 	@$(BIN)/python -m venv --clear .venv-bench
 	@echo "installing the engines to compare with into .venv-bench"
-	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
-	@touch $@
-
-$(BENCH_STAMP): requirements/bench.txt
-	@python="$$(bash deploy/machine.sh python)"; "$$python" -m venv --clear .venv-bench
-	@echo "installing the other engines into .venv-bench"
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
@@ -79,7 +71,6 @@ lock: $(STAMP) ## pin the dependencies anew, with hashes (ARGS=--upgrade for new
 	@$(UV) $(ARGS) pyproject.toml -o requirements/lock.txt
 	@$(UV) $(ARGS) pyproject.toml --extra dev -c requirements/lock.txt -o requirements/dev.txt
 	@$(UV) $(ARGS) requirements/bench.in -o requirements/bench.txt
-	@$(subst pyproject.toml,requirements/bench.in,$(UV)) $(ARGS) -o requirements/bench.txt
 
 clean: ## end local brokers; remove environments, caches, jars and builds
 	@for run in deploy/kafka/.run/*/; do \
