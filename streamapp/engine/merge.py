@@ -6,8 +6,9 @@
  watches      (empty)          ········┘   watches is empty and may still bring an 11
 ```
 
-An empty input holds the others back until it is caught up with its topic or has brought
-nothing for so long that waiting for it would stall the rest.
+An empty input holds the others back until it is caught up with its topic, or has been looked for
+in vain for so long that waiting for it would stall the rest. Time alone says nothing of that: on
+a busy worker its records may have been read already, and wait in front of the task.
 """
 
 from __future__ import annotations
@@ -53,47 +54,46 @@ class Input:
     Attributes:
         position: offset of the next record to read, that is one past the last one offered.
         at_end: the topic has nothing more for now (position ≥ last stable offset).
-        offered_at: monotonic seconds at which records last came, for `max_idle`.
+        silent: seconds for which looking for its records has brought none.
     """
 
-    __slots__ = ("at_end", "offered_at", "position", "queue", "topic")
+    __slots__ = ("at_end", "position", "queue", "silent", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.queue: deque[Entry] = deque()
         self.position = 0
         self.at_end = False
-        self.offered_at = float("-inf")
+        self.silent = 0.0
 
     @property
     def next_offset(self) -> int:
         """Offset of the next record to process: what a cut commits."""
         return self.queue[0][2].offset if self.queue else self.position
 
-    def holds(self, now: float, max_idle: float) -> bool:
+    def holds(self, max_idle: float) -> bool:
         """Must the other inputs wait for this empty one?"""
-        return not self.at_end and now - self.offered_at <= max_idle
+        return not self.at_end and self.silent <= max_idle
 
 
 class Merge:
     """Takes from several inputs in the order of event time; ties go to the earlier input.
 
     Args:
-        max_idle: seconds after which an empty input no longer holds the others back.
+        max_idle: seconds of silence after which an empty input no longer holds the others back.
     """
 
     def __init__(self, inputs: Sequence[Input], max_idle: float) -> None:
         self.inputs = inputs
         self.max_idle = max_idle
 
-    def runs(self, now: float, until_ms: int = NO_BOUND) -> Iterator[tuple[str, deque[Entry], int]]:
+    def runs(self, until_ms: int = NO_BOUND) -> Iterator[tuple[str, deque[Entry], int]]:
         """Yield (topic, queue, bound): take from the queue while its head's time is ≤ bound.
 
         The caller takes at least one entry of each run. Ends when an empty input holds the
         others back, or nothing is left.
 
         Args:
-            now: monotonic seconds; compared with `Input.offered_at` only.
             until_ms: entries of a later time stay where they are.
         """
         while True:
@@ -102,7 +102,7 @@ class Merge:
             for candidate in self.inputs:
                 queue = candidate.queue
                 if not queue:
-                    if candidate.holds(now, self.max_idle):
+                    if candidate.holds(self.max_idle):
                         return
                     continue
                 head_ms = queue[0][0]

@@ -57,7 +57,10 @@ class Runner:
             return
         with self._failing(owned):
             owned.task.offer(batch.topic, batch.records)
-        owned.task.inputs[batch.topic].at_end = batch.at_end
+        source = owned.task.inputs[batch.topic]
+        source.silent = batch.silent
+        if not batch.silent:
+            source.at_end = batch.at_end
         self._observer.received(batch.topic, len(batch.records))
         await self._drive(batch.partition, owned)
 

@@ -42,7 +42,7 @@ class Task:
 
     Args:
         processors: in the order they see an event; their inputs are the task's inputs.
-        clock: monotonic seconds; drives `max_idle` and, when all is quiet, stream time.
+        clock: monotonic seconds; drives stream time when all is quiet.
         routing: None to accept a key on any partition.
     """
 
@@ -84,7 +84,7 @@ class Task:
             decode = self._subscribers[topic][0].decode
             self._admission.admit(topic, records, decode, source.queue)
             source.position = records[-1].offset + 1
-            source.offered_at = self._clock()
+            source.silent = 0.0
 
     def drive(self, limit: int, until_ms: int = NO_BOUND) -> int:
         """Process up to `limit` waiting records in stream-time order; return how many.
@@ -97,7 +97,7 @@ class Task:
                 holds must not be committed.
         """
         done = 0
-        for topic, queue, bound in self._merge.runs(self._clock(), until_ms):
+        for topic, queue, bound in self._merge.runs(until_ms):
             done += self._run(topic, queue, bound, limit - done)
             if done >= limit:
                 break
@@ -225,7 +225,7 @@ class Task:
             source.queue.clear()
             source.position = offsets[topic]
             source.at_end = False
-            source.offered_at = self._clock()
+            source.silent = 0.0
 
     def observed(self) -> tuple[dict[str, int], list[int]]:
         """Rejections by reason and sampled event times since the last call, for the metrics."""

@@ -37,6 +37,9 @@ partition is noticed."""
 FETCH_WAIT_MS = 100
 """How long the broker holds an empty fetch: the delay with which the end of an input shows."""
 
+SILENCE_TOLD_SECONDS = 0.25
+"""Between two reports that a partition, though it has more, brings nothing."""
+
 MAX_POLL_INTERVAL_MS = 300_000
 """Time without a fetch after which aiokafka leaves the group."""
 
@@ -48,6 +51,8 @@ class RecordBatch(NamedTuple):
         epoch: how often the partition had been sought when the records were taken; those of
             an earlier epoch were read at a position that no longer counts.
         at_end: the partition held nothing more that is committed.
+        silent: without records: seconds for which every look at what the fetches had brought
+            found nothing of this partition, though it is not at its end.
     """
 
     topic: str
@@ -55,6 +60,7 @@ class RecordBatch(NamedTuple):
     records: list[ConsumerRecord]
     epoch: int
     at_end: bool
+    silent: float = 0.0
 
 
 class BatchSchema(faust.Schema[None, RecordBatch]):
@@ -171,6 +177,8 @@ class Consumer(FaustConsumer):
         self._epochs: dict[TP, int] = {}
         self._moving: set[TP] = set()
         self._told_end: set[TP] = set()
+        self._silent_since: dict[TP, float] = {}
+        self._silence_told = 0.0
         self.remaining: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -229,9 +237,29 @@ class Consumer(FaustConsumer):
             await self._deliver(tp, batch, epochs, at_end=tp in ends)
         for tp in ends - records.keys() - self._told_end:
             await self._deliver(tp, [], epochs, at_end=True)
+        # A full fetch leaves others waiting that have brought something too.
+        full = sum(map(len, records.values())) >= POLL_RECORDS
+        silent = frozenset[TP]() if full else active - records.keys() - ends
+        for tp, seconds in self._silences(silent):
+            await self._deliver(tp, [], epochs, at_end=False, silent=seconds)
+
+    def _silences(self, silent: Iterable[TP]) -> list[tuple[TP, float]]:
+        """Take which partitions had nothing just now; return what to tell of how long."""
+        now = asyncio.get_running_loop().time()
+        self._silent_since = {tp: self._silent_since.get(tp, now) for tp in silent}
+        if now - self._silence_told < SILENCE_TOLD_SECONDS:
+            return []
+        self._silence_told = now
+        return [(tp, now - since) for tp, since in self._silent_since.items() if since < now]
 
     async def _deliver(
-        self, tp: TP, records: list[ConsumerRecord], epochs: Mapping[TP, int], *, at_end: bool
+        self,
+        tp: TP,
+        records: list[ConsumerRecord],
+        epochs: Mapping[TP, int],
+        *,
+        at_end: bool,
+        silent: float = 0.0,
     ) -> None:
         epoch = epochs.get(tp, 0)
         while epoch == self.epoch(tp) and not self.should_stop:
@@ -241,15 +269,23 @@ class Consumer(FaustConsumer):
                 continue
             if at_end:
                 self._told_end.add(tp)
-            delivery = self.callback(self._message(tp, records, epoch, at_end=at_end))
+            delivery = self.callback(
+                self._message(tp, records, epoch, at_end=at_end, silent=silent)
+            )
             done = await self.wait_first(delivery, self.suspend_flow.wait())
             if delivery in done.done:
                 return
 
     def _message(
-        self, tp: TP, records: list[ConsumerRecord], epoch: int, *, at_end: bool
+        self,
+        tp: TP,
+        records: list[ConsumerRecord],
+        epoch: int,
+        *,
+        at_end: bool,
+        silent: float = 0.0,
     ) -> ConsumerMessage:
-        batch = RecordBatch(tp[0], tp[1], records, epoch, at_end)
+        batch = RecordBatch(tp[0], tp[1], records, epoch, at_end, silent)
         last = records[-1].offset if records else -1
         value = cast("bytes", batch)  # BatchSchema hands it on, whatever it is
         return ConsumerMessage(

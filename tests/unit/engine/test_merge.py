@@ -31,15 +31,14 @@ def filled(timelines, *, at_end=True) -> list[Input]:
         )
         source.position = len(timeline)
         source.at_end = at_end
-        source.offered_at = 0.0
         made.append(source)
     return made
 
 
-def take(merge: Merge, now: float = 0.0, until_ms: int = NO_BOUND, most_a_run=None) -> list[str]:
+def take(merge: Merge, until_ms: int = NO_BOUND, most_a_run=None) -> list[str]:
     """All that the merge gives, taking at most so many of each run (as a drive's limit would)."""
     taken = []
-    for topic, queue, bound in merge.runs(now, until_ms):
+    for topic, queue, bound in merge.runs(until_ms):
         left = most_a_run() if most_a_run else len(queue)
         assert queue[0][0] <= bound
         while left and queue and queue[0][0] <= bound:
@@ -111,10 +110,11 @@ def test_an_input_at_its_end_holds_nobody_back():
     assert take(Merge(inputs, MAX_IDLE)) == ["a0", "a1"]
 
 
-@pytest.mark.parametrize(("now", "waits"), [(MAX_IDLE, True), (MAX_IDLE + 0.001, False)])
-def test_an_input_that_brings_nothing_for_longer_than_max_idle_is_no_longer_waited_for(now, waits):
+@pytest.mark.parametrize(("silent", "waits"), [(MAX_IDLE, True), (MAX_IDLE + 0.001, False)])
+def test_an_input_silent_for_longer_than_max_idle_is_no_longer_waited_for(silent, waits):
     inputs = filled([[10, 20], []], at_end=False)
-    assert take(Merge(inputs, MAX_IDLE), now=now) == ([] if waits else ["a0", "a1"])
+    inputs[1].silent = silent
+    assert take(Merge(inputs, MAX_IDLE)) == ([] if waits else ["a0", "a1"])
 
 
 def test_an_input_with_records_waiting_is_never_passed_over_however_long_it_brings_nothing():
@@ -122,7 +122,8 @@ def test_an_input_with_records_waiting_is_never_passed_over_however_long_it_brin
     # b  ───── 20     │ …     its 20 has waited for an hour
     inputs = filled([[10, 30], [20]], at_end=False)
     inputs[0].at_end = True
-    assert take(Merge(inputs, MAX_IDLE), now=3600.0) == ["a0", "b0", "a1"]
+    inputs[1].silent = 3600.0
+    assert take(Merge(inputs, MAX_IDLE)) == ["a0", "b0", "a1"]
 
 
 def test_a_rejected_record_goes_as_soon_as_it_is_head_and_not_before():

@@ -260,6 +260,19 @@ async def test_a_drain_commits_all_that_was_processed(here, under_way):
 # --- an input that is ahead of the others -------------------------------------------------------
 
 
+async def test_a_silent_input_is_passed_over_and_waited_for_again_when_it_has_spoken(here):
+    tally = here.start(0, FakeLedger())
+    await here.runner.deliver(RecordBatch("c", 0, [], 1, at_end=True))
+    await here.runner.deliver(RecordBatch("a", 0, events(10, 20), 1, at_end=False))
+    await here.runner.deliver(RecordBatch("b", 0, [], 1, at_end=False, silent=1.9))
+    assert not tally.seen
+    await here.runner.deliver(RecordBatch("b", 0, [], 1, at_end=False, silent=2.1))
+    assert [event.at for _, event in tally.seen] == [10, 20]
+    await here.runner.deliver(RecordBatch("b", 0, events(15), 1, at_end=False))
+    await here.runner.deliver(RecordBatch("a", 0, events(10, 20, 30)[2:], 1, at_end=False))
+    assert [event.at for _, event in tally.seen] == [10, 20, 15]
+
+
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HIGH_WATER", 5)

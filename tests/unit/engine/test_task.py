@@ -341,14 +341,31 @@ def test_an_input_that_was_not_read_yet_holds_the_others_back():
 def test_an_input_that_stays_silent_is_waited_for_no_longer_than_max_idle():
     # a  ─ 10 ─ 20 │ …
     # b            │ …   silent for 2 s
-    clock = Clock()
-    task, tally = started(clock)
+    # c            │ end
+    task, tally = started()
+    task.inputs["c"].at_end = True
     task.offer("a", events(10, 20))
-    clock.now += 2.0
+    task.inputs["b"].silent = 2.0
     assert task.drive(10) == 0
-    clock.now += 0.1
+    task.inputs["b"].silent = 2.1
     assert task.drive(10) == 2
     assert seen(tally) == [("a", 10), ("a", 20)]
+
+
+def test_time_that_passes_while_nobody_looks_is_no_silence():
+    # a  ─ 10 ─ 20 │ …
+    # b  ─ 5       │ …   its next records are read, and wait behind the work on these
+    clock = Clock()
+    task, tally = started(clock)
+    task.inputs["c"].at_end = True
+    task.inputs["b"].silent = 3600.0
+    task.offer("b", events(5))
+    task.offer("a", events(10, 20))
+    clock.now += 3600.0
+    assert task.drive(10) == 1
+    task.offer("b", [record(1, Event("k", 15, 15))])
+    assert task.drive(10) == 2
+    assert seen(tally) == [("b", 5), ("a", 10), ("b", 15)]
 
 
 def test_stream_time_is_told_before_the_event_that_moves_it_and_never_goes_back():
@@ -415,7 +432,7 @@ def test_stream_time_waits_while_an_input_may_still_bring_something():
     task.offer("a", events(10))
     ended(task)
     task.inputs["b"].at_end = False
-    clock.now += 3.0
+    task.inputs["b"].silent = 3.0
     task.drive(10)
     for _ in range(2):
         task.idle()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from streamapp.engine import transport
 from streamapp.engine.app import App, Tables
 from streamapp.engine.roles import ROLES
 from streamapp.engine.transport import Consumer, Fetched, RecordBatch
@@ -125,6 +126,51 @@ async def test_a_batch_whose_delivery_a_rebalance_breaks_off_is_not_delivered(
     await fetching
     assert not consumer.delivered
     assert consumer._thread.moves == [({ITEMS: 7}, {ITEMS: 1})]
+
+
+async def looks(consumer: Any, *found: dict[TP, list[Any]], remaining: int = 5) -> list[float]:
+    """Let one look after another find this, 10 ms apart; returns the silences told."""
+    for records in found:
+        consumer._thread.fetched.put_nowait(Fetched(records, {ITEMS: remaining}, {ITEMS: 0}))
+        await consumer._drain_once()
+        await asyncio.sleep(0.01)
+    return [batch.silent for batch in consumer.delivered if not batch.records]
+
+
+async def test_a_partition_that_has_more_and_brings_nothing_is_told_for_how_long(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SILENCE_TOLD_SECONDS", 0.0)
+    resume(consumer)
+    first, second = await looks(consumer, {}, {}, {})
+    assert 0.01 <= first < second
+    assert not any(batch.at_end for batch in consumer.delivered)
+
+
+async def test_a_silence_begins_anew_with_records_a_seek_or_a_look_that_was_cut_short(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SILENCE_TOLD_SECONDS", 0.0)
+    resume(consumer)
+    assert await looks(consumer, {}, {ITEMS: [Record()]}, {}) == []
+    other = TP("activity.items", 4)
+    consumer.resume_partitions([other])
+    cut_short = {other: [Record()] * transport.POLL_RECORDS}
+    assert await looks(consumer, cut_short, {}) == []
+
+
+async def test_a_silence_is_told_now_and_then_only(consumer: Any) -> None:
+    resume(consumer)
+    assert len(await looks(consumer, *[{}] * 10)) <= 1
+
+
+async def test_a_partition_at_its_end_is_not_called_silent(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SILENCE_TOLD_SECONDS", 0.0)
+    resume(consumer)
+    assert await looks(consumer, {}, {}, {}, remaining=0) == [0.0]
+    assert [batch.at_end for batch in consumer.delivered] == [True]
 
 
 async def test_a_partition_held_again_while_it_is_sought_stays_held(consumer: Any) -> None:
