@@ -150,7 +150,7 @@ class KafkaBroker:
         data = self.run_dir / "data"
         shutil.rmtree(data, ignore_errors=True)
         shutil.copytree(FORMATTED, data)
-        port, controller_port = _free_ports(2)
+        port, controller_port = free_ports(2)
         (self.run_dir / "bootstrap").write_text(f"127.0.0.1:{port}\n")
         config.write_text(CONFIG.format(port=port, controller_port=controller_port, data=data))
 
@@ -253,7 +253,8 @@ def _java(main: str) -> list[str]:
     return [java, *JAVA_OPTIONS, "-cp", f"{LIBS}/*", main]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on now, chosen at random."""
     free: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         with contextlib.suppress(OSError), socket.socket() as probe:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.helpers import create_ssl_context
 
 from streamapp.errors import ConfigurationError
@@ -22,6 +24,11 @@ BATCH_BYTES = 512 * 1024
 RETRY_BACKOFF_MS = 10
 """A broker answers the first produce close behind the last transaction with a retriable
 error; the clients' default of 100 ms would be most of a commit."""
+
+RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits after connections that could not be made, one after the other; the last one repeats."""
+
+ABANDON_SECONDS = 0.1
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -45,9 +52,32 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def patient(client: AIOKafkaClient) -> None:
+    """Let a client wait, longer each time, after a connection that could not be made.
+
+    aiokafka tries again at once, in several loops of every client, and logs each: while the
+    brokers are away a worker would burn the cores they need to come back.
+    """
+    connect = client._get_conn
+    failures = 0
+
+    async def get_conn(*args: Any, **kwargs: Any) -> Any:
+        nonlocal failures
+        connection = await connect(*args, **kwargs)
+        if connection is not None:
+            failures = 0
+            return connection
+        wait = RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)]
+        failures += 1
+        await asyncio.sleep(wait)
+        return None
+
+    client._get_conn = get_conn
+
+
 def reader(settings: Settings, *, from_start: bool = True) -> AIOKafkaConsumer:
     """A read-committed consumer without a group; partitions are assigned by the caller."""
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         **client_options(settings),
         isolation_level="read_committed",
         check_crcs=settings.check_crcs,
@@ -56,6 +86,8 @@ def reader(settings: Settings, *, from_start: bool = True) -> AIOKafkaConsumer:
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
+    patient(consumer._client)
+    return consumer
 
 
 def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:
@@ -64,7 +96,7 @@ def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafk
     if transactional_id is not None:
         options["transactional_id"] = transactional_id
         options["transaction_timeout_ms"] = settings.transaction_timeout_ms
-    return AIOKafkaProducer(
+    made = AIOKafkaProducer(
         **client_options(settings),
         **options,
         enable_idempotence=True,
@@ -73,6 +105,22 @@ def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafk
         max_request_size=4 * 1024 * 1024,
         retry_backoff_ms=RETRY_BACKOFF_MS,
     )
+    patient(made.client)
+    return made
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """End a producer at once.
+
+    Its own `stop` first delivers what is pending, for ever if the brokers are away; of a
+    transaction that nobody waits for any more nothing is to be delivered.
+    """
+    producer._closed = True
+    sender = producer._sender.sender_task
+    while sender is not None and not sender.done():
+        sender.cancel()  # again if need be: it waits for its own tasks, which may never end
+        await asyncio.wait([sender], timeout=ABANDON_SECONDS)
+    await producer.client.close()
 
 
 @asynccontextmanager

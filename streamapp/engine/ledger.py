@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    IllegalOperation,
     KafkaError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -152,7 +153,9 @@ class Ledger:
         try:
             async with asyncio.timeout(self.settings.transaction_timeout_ms / 1000):
                 await self._commit(cut, offsets)
-        except (KafkaError, TimeoutError) as exc:
+        except (KafkaError, IllegalOperation, AssertionError, TimeoutError) as exc:
+            # A producer that was fenced between two calls tells so by the state it is in, which
+            # aiokafka refuses or asserts.
             raise CommitFailed(f"{self.group}-{self.partition}: {exc!r}") from exc
 
     async def _commit(self, cut: Cut, offsets: Mapping[str, int]) -> None:
@@ -206,10 +209,10 @@ class Ledger:
         return sent
 
     async def close(self) -> None:
-        """Stop the producer; an open transaction is left to the next `fence`."""
+        """Give up the producer; an open transaction is left to the next `fence`."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await clients.abandon(producer)
 
 
 @contextmanager

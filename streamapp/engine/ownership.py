@@ -39,6 +39,9 @@ SETTLE_SECONDS = 5.0
 
 RETRY_SECONDS = 1.0
 
+LAST_COMMIT_SECONDS = 1.0
+"""How long a commit under way may take when its partition goes to another worker."""
+
 
 class Reading(Protocol):
     """The consumer's side: what ownership needs to move partitions of the inputs."""
@@ -217,6 +220,10 @@ class Ownership:
     async def _close(owned: Owned) -> None:
         if owned.taking is not None:
             await asyncio.gather(owned.taking, return_exceptions=True)
+        if owned.commit is not None:
+            # It may yet succeed: less to do again, and no transaction left open for readers.
+            await asyncio.wait([owned.commit], timeout=LAST_COMMIT_SECONDS)
+            owned.commit.cancel()
         try:
             await owned.ledger.close()
         except Exception:  # nothing is lost: its open transaction ends at the next fence

@@ -16,6 +16,7 @@ import time
 import tomllib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiokafka
@@ -23,6 +24,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import zstd_decode, zstd_encode
 from aiokafka.consumer.fetcher import Fetcher as AIOKafkaFetcher
 from aiokafka.consumer.fetcher import PartitionRecords
@@ -125,6 +127,17 @@ def calls_in(package: Any, name: str) -> dict[str, int]:
     return found
 
 
+def recording(given: dict[str, Any]) -> Callable[..., Any]:
+    """Stand for a client's class: keeps the options it is made with."""
+
+    def make(**options: Any) -> Any:
+        given.update(options)
+        connecting = SimpleNamespace(_get_conn=None)
+        return SimpleNamespace(client=connecting, _client=connecting)
+
+    return make
+
+
 # --- versions -----------------------------------------------------------------------------------
 
 
@@ -171,7 +184,7 @@ async def test_the_app_uses_our_transport_our_consumer_and_our_thread(app):
 
 async def test_faust_makes_its_kafka_consumer_where_ours_reads_committed(app, monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(transport, "AIOKafkaConsumer", lambda **options: given.update(options))
+    monkeypatch.setattr(transport, "AIOKafkaConsumer", recording(given))
     thread = app.consumer._thread
     thread._create_consumer(loop=thread.thread_loop)
     look = "ConsumerThread._create_worker_consumer"
@@ -184,7 +197,7 @@ async def test_faust_makes_its_kafka_consumer_where_ours_reads_committed(app, mo
 
 async def test_partitions_are_assigned_by_fausts_own_assignor(app, monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(transport, "AIOKafkaConsumer", lambda **options: given.update(options))
+    monkeypatch.setattr(transport, "AIOKafkaConsumer", recording(given))
     app.consumer._thread._create_consumer(loop=app.consumer._thread.thread_loop)
     (assignor,) = given["partition_assignment_strategy"]
     assert type(assignor) is PartitionAssignor, "look at ConsumerThread._create_worker_consumer"
@@ -570,7 +583,7 @@ def test_starting_a_transactional_producer_fences():
 
 def test_a_producer_takes_the_options_it_is_given(monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(clients, "AIOKafkaProducer", lambda **options: given.update(options))
+    monkeypatch.setattr(clients, "AIOKafkaProducer", recording(given))
     clients.producer(settings(), "x-ingest-3")
     takes(AIOKafkaProducer.__init__, *given, look="clients.producer")
     assert given["transactional_id"] == "x-ingest-3"
@@ -638,9 +651,31 @@ def test_every_error_of_the_brokers_tells_whether_it_may_pass():
         assert issubclass(error, KafkaError), look
 
 
+def test_a_client_that_cannot_connect_says_so_with_none():
+    look = "clients.patient"
+    has(AIOKafkaClient.send, "await self.ready(node_id, group=group)", look=look)
+    has(AIOKafkaClient.ready, "await self._get_conn(node_id, group=group)", look=look)
+    has(AIOKafkaClient._metadata_update, "await self._get_conn(node_id)", look=look)
+    has(AIOKafkaClient._get_conn, "self.force_metadata_update()", "return None", look=look)
+    has(AIOKafkaConsumer.__init__, "self._client = AIOKafkaClient(", look=look)
+    has(AIOKafkaProducer.__init__, "self.client = AIOKafkaClient(", look=look)
+
+
+def test_a_cancelled_sender_waits_for_its_own_tasks():
+    look = "clients.abandon"
+    has(AIOKafkaProducer.stop, "if self._closed:", "self._closed = True", look=look)
+    has(
+        aiokafka_sender.Sender._sender_routine,
+        "except asyncio.CancelledError:",
+        "for task in tasks:",
+        "await task",
+        look=look,
+    )
+
+
 def test_a_reader_takes_the_options_it_is_given(monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(clients, "AIOKafkaConsumer", lambda **options: given.update(options))
+    monkeypatch.setattr(clients, "AIOKafkaConsumer", recording(given))
     clients.reader(settings())
     takes(AIOKafkaConsumer.__init__, *given, look="clients.reader")
     assert given["isolation_level"] == "read_committed"
