@@ -158,18 +158,18 @@ class KafkaBroker:
         log = self.run_dir / "kafka.log"
         config = str(self.run_dir / "server.properties")
         with log.open("wb") as out:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 [*_java("kafka.Kafka"), config],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        (self.run_dir / "pid").write_text(str(self._process.pid))
-        while READY not in (text := log.read_text(errors="replace")):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise KafkaUnavailableError(f"Kafka did not start; it logged:\n{text[-4000:]}")
-            time.sleep(0.05)
+        (self.run_dir / "pid").write_text(str(process.pid))
+        try:
+            _await_ready(process, log, deadline)
+        except BaseException:  # an interrupt, too, must not leave it behind
+            self.kill()
+            raise
 
     def _end(self, how: signal.Signals, timeout: float) -> None:
         pid = self.pid
@@ -195,6 +195,13 @@ class KafkaBroker:
     def _is_broker(self, pid: int) -> bool:
         """Tell whether the process is this broker: ids are given again to others."""
         return str(self.run_dir / "server.properties") in _command_line(pid)
+
+
+def _await_ready(process: subprocess.Popen[bytes], log: Path, deadline: float) -> None:
+    while READY not in (text := log.read_text(errors="replace")):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise KafkaUnavailableError(f"Kafka did not start; it logged:\n{text[-4000:]}")
+        time.sleep(0.05)
 
 
 def install() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 
@@ -71,6 +72,19 @@ def test_without_java_or_maven_it_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(kafka, "LIBS", tmp_path / "libs")
     with pytest.raises(KafkaUnavailableError, match="Maven is missing"):
         kafka.install()
+
+
+def test_a_start_that_is_interrupted_leaves_no_broker(tmp_path, monkeypatch):
+    started = []
+
+    def interrupted(process, _log, _deadline):
+        started.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kafka, "_await_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt), KafkaBroker(tmp_path / "kafka"):
+        pass
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
 def test_a_broker_that_cannot_start_tells_what_it_logged(tmp_path):
