@@ -105,6 +105,8 @@ class KafkaBroker:
     @property
     def pid(self) -> int | None:
         """The process id while the broker runs."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process.pid
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.run_dir / "pid").read_text())
             if self._is_broker(pid):
@@ -164,8 +166,8 @@ class KafkaBroker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        (self.run_dir / "pid").write_text(str(process.pid))
         try:
+            (self.run_dir / "pid").write_text(str(process.pid))
             _await_ready(process, log, deadline)
         except BaseException:  # an interrupt, too, must not leave it behind
             self.kill()
@@ -180,17 +182,12 @@ class KafkaBroker:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, sent)
         deadline = time.monotonic() + timeout
-        while self._alive(pid):
+        while self.pid == pid:
             if time.monotonic() > deadline:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
         (self.run_dir / "pid").unlink(missing_ok=True)
-
-    def _alive(self, pid: int) -> bool:
-        if self._process is not None and self._process.pid == pid:
-            return self._process.poll() is None
-        return self._is_broker(pid)
 
     def _is_broker(self, pid: int) -> bool:
         """Tell whether the process is this broker: ids are given again to others."""
