@@ -1,0 +1,177 @@
+"""viewers and items together against the brute-force oracles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamapp.processors.viewers import ViewersSettings
+from streamapp.signals import Example
+from tests.oracles.items import DAY, Event, differences, expected_items
+from tests.oracles.pipeline import (
+    Compact,
+    Pipeline,
+    compacted,
+    half_compacted,
+    whole,
+)
+from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
+from tests.oracles.worlds import shuffled, worlds
+
+WINDOWS = ViewersSettings(click_window_ms=120_000, click_window_ms_by_surface={"search": 15_000})
+CATALOG = {"i1": {"status": "active", "category": "drama", "creator_id": "c1"}}
+PARAMETERS: list[dict[str, Any]] = [
+    {"name": "position_ctr/home", "valid_from_ms": 1_700_000_010_000, "value": [0.5, 0.25]},
+    {"name": "prior/ctr", "valid_from_ms": 0, "value": 0.2},
+    {"name": "prior/ctr/drama", "valid_from_ms": 1_700_003_600_000, "value": 0.4},
+]
+
+
+def pipeline() -> Pipeline:
+    playing = Pipeline(WINDOWS)
+    for item_id, fields in CATALOG.items():
+        playing.catalog_item(item_id, **fields)
+    for parameter in PARAMETERS:
+        playing.parameter(parameter["name"], parameter["valid_from_ms"], parameter["value"])
+    return playing
+
+
+def examples(playing: Pipeline) -> list[ExpectedExample]:
+    decoded = [
+        msgspec.json.decode(value, type=Example)
+        for _, value in playing.emitted.get("training.examples", [])
+        if value is not None
+    ]
+    return sorted(
+        ExpectedExample(
+            e.viewer_id,
+            e.request_id,
+            e.item_id,
+            e.position,
+            e.served_at_ms,
+            e.labelled_at_ms,
+            e.labels.clicked,
+        )
+        for e in decoded
+    )
+
+
+def assert_as_expected(playing: Pipeline, events: list[Event], end_ms: int | None = None) -> None:
+    expected = expected_items(events, stream_time_ms=end_ms, catalog=CATALOG, parameters=PARAMETERS)
+    assert differences(playing.last("signals.items"), expected) == []
+    recent = {viewer: row["recent"] for viewer, row in playing.last("signals.viewers").items()}
+    assert recent == expected_recent(events)
+    assert examples(playing) == expected_examples(events, WINDOWS.click_window, end_ms)
+
+
+def finish(playing: Pipeline) -> None:
+    """Let what is owed be sent: half a second on, nothing else becomes due."""
+    playing.advance(playing.viewers.stream_time_ms + 500)
+
+
+cuts = st.lists(st.integers(0, 100), max_size=6)
+
+
+@given(events=worlds(), cuts=cuts)
+def test_events_in_order_give_what_the_oracle_gives(events: list[Event], cuts: list[int]) -> None:
+    playing = pipeline()
+    playing.play(events, cuts)
+    finish(playing)
+    assert_as_expected(playing, events, playing.viewers.stream_time_ms)
+
+
+@given(data=st.data(), events=worlds(), cuts=cuts)
+def test_events_in_any_order_give_what_the_oracle_gives(
+    data: st.DataObject, events: list[Event], cuts: list[int]
+) -> None:
+    arriving = data.draw(shuffled(events))
+    playing = pipeline()
+    playing.play(arriving, cuts)
+    finish(playing)
+    assert_as_expected(playing, arriving, playing.viewers.stream_time_ms)
+
+
+@given(data=st.data(), events=worlds(), cuts=cuts)
+def test_a_kill_at_any_moment_changes_nothing(
+    data: st.DataObject, events: list[Event], cuts: list[int]
+) -> None:
+    arriving = data.draw(shuffled(events))
+    playing = pipeline()
+    compact = st.sampled_from((whole, compacted, half_compacted))
+    kills: dict[int, Compact] = data.draw(
+        st.dictionaries(st.integers(0, len(events)), compact, max_size=5)
+    )
+    for number, (topic, event) in enumerate(arriving):
+        playing.viewers.send(topic, msgspec.json.encode(event))
+        if number in cuts:
+            playing.cut()
+        if number in kills:
+            playing.viewers.kill(kills[number])
+            playing.items.kill(kills[number])
+    playing.cut()
+    finish(playing)
+    assert_as_expected(playing, arriving, playing.viewers.stream_time_ms)
+
+
+@given(data=st.data(), events=worlds(), cuts=cuts)
+def test_when_all_is_quiet_for_a_day_every_playback_is_closed(
+    data: st.DataObject, events: list[Event], cuts: list[int]
+) -> None:
+    arriving = data.draw(shuffled(events))
+    playing = pipeline()
+    playing.play(arriving, cuts)
+    playing.advance(playing.viewers.stream_time_ms + DAY)
+    expected = expected_items(
+        events, stream_time_ms=float("inf"), catalog=CATALOG, parameters=PARAMETERS
+    )
+    assert differences(playing.last("signals.items"), expected) == []
+    closed = {i: row["counters"] for i, row in playing.last("signals.items").items()}
+    assert all(row["closed"]["total"] == row["watches"]["total"] for row in closed.values())
+
+
+@given(events=worlds(), cuts=cuts)
+@settings(max_examples=30)
+def test_the_same_events_and_cuts_give_the_same_bytes(events: list[Event], cuts: list[int]) -> None:
+    first, second = pipeline(), pipeline()
+    for playing in (first, second):
+        playing.play(events, cuts)
+        playing.advance(playing.viewers.stream_time_ms + DAY)
+    assert first.emitted == second.emitted
+
+
+@given(data=st.data(), events=worlds())
+@settings(max_examples=30)
+def test_the_examples_of_a_slate_come_together(data: st.DataObject, events: list[Event]) -> None:
+    playing = pipeline()
+    playing.play(data.draw(shuffled(events)), range(len(events)))
+    playing.advance(playing.viewers.stream_time_ms + DAY)
+    seen: Counter[object] = Counter()
+    previous = None
+    for example in playing.records("training.examples"):
+        slate = (example["viewer_id"], example["request_id"], example["served_at_ms"])
+        seen[slate] += slate != previous
+        previous = slate
+    assert set(seen.values()) <= {1}
+
+
+def test_the_oracle_sees_a_wrong_number() -> None:
+    """A comparison that cannot fail would prove nothing."""
+    event = {"event_id": "e", "occurred_at_ms": 5, "viewer_id": "v", "item_id": "i"}
+    expected = expected_items([("events.clicks", event | {"action": "like"})])
+    actual = msgspec.json.decode(msgspec.json.encode(expected))
+    assert differences(actual, expected) == []
+    actual["i"]["counters"]["likes"]["6h"] += 1e-6
+    assert differences(actual, expected) == ["i.counters.likes.6h: 1.000001, expected 1.0"]
+    assert differences({}, expected) == ["i: missing"]
+
+
+@pytest.mark.parametrize("compact", [whole, compacted, half_compacted])
+def test_compaction_keeps_the_last_row_of_each_key(compact: Compact) -> None:
+    rows = [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", None)]
+    last = dict(compact(rows))
+    assert {key: value for key, value in last.items() if value is not None} == {b"a": b"2"}
