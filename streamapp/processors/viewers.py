@@ -177,7 +177,10 @@ class Viewers:
     def _set_slate_timer(self, viewer: Viewer, slate: Slate) -> None:
         shown = slate.shown
         due_ms = shown.served_ms + self._longest_window_ms if slate.labelled else shown.due_ms
-        self._timers.set((due_ms, viewer.viewer_id, slate.key, "slate", shown.request_id))
+        if due_ms < self._stream_time_ms:  # it came late
+            self._slate_due(viewer, slate.key, shown.request_id)
+        else:
+            self._timers.set((due_ms, viewer.viewer_id, slate.key, "slate", shown.request_id))
 
     def _act(self, viewer: Viewer, event: Click) -> None:
         """Count an action for its item and remember it; a click may label an example."""
@@ -245,7 +248,10 @@ class Viewers:
         self, viewer: Viewer, key: bytes, item_id: str, playback: Playback
     ) -> None:
         due_ms = playback.last_ms + IDLE_MS
-        self._timers.set((due_ms, viewer.viewer_id, key, "playback", item_id))
+        if due_ms < self._stream_time_ms:  # it came late
+            self._playback_due(viewer, key, item_id)
+        else:
+            self._timers.set((due_ms, viewer.viewer_id, key, "playback", item_id))
 
     def advance(self, stream_time_ms: int) -> None:
         """Close the windows and playbacks that are over; forget viewers long idle."""
