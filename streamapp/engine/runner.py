@@ -49,12 +49,19 @@ class Runner:
         self._interval = interval
         self._observer = observer
         self._failed = failed
+        self._offered: dict[int, Owned] = {}
 
     async def deliver(self, batch: RecordBatch) -> None:
-        """Offer one batch to its task and process what can be processed."""
+        """Offer one batch to its task; after the last of a fetch, process what can be."""
         owned = self.ownership.running(batch.partition)
-        if owned is None or batch.epoch != self._reading.epoch(batch.topic, batch.partition):
-            return
+        if owned is not None and batch.epoch == self._reading.epoch(batch.topic, batch.partition):
+            self._offer(batch, owned)
+        if not batch.more:
+            offered, self._offered = self._offered, {}
+            for partition, one in offered.items():
+                await self._drive(partition, one)
+
+    def _offer(self, batch: RecordBatch, owned: Owned) -> None:
         with self._failing(owned):
             owned.task.offer(batch.topic, batch.records)
         source = owned.task.inputs[batch.topic]
@@ -62,7 +69,7 @@ class Runner:
         if not batch.silent:
             source.at_end = batch.at_end
         self._observer.received(batch.topic, len(batch.records))
-        await self._drive(batch.partition, owned)
+        self._offered[batch.partition] = owned
 
     @contextmanager
     def _failing(self, owned: Owned) -> Iterator[None]:
@@ -92,10 +99,15 @@ class Runner:
     async def run(self) -> None:
         """Drive and commit at each interval until cancelled."""
         while True:
+            under_way = self._offered
             await asyncio.sleep(self._interval)
+            # A fetch that is still being offered is left to its last batch, unless that one
+            # did not come within an interval (a rebalance).
+            waits = self._offered if self._offered is not under_way else {}
             for partition, owned in list(self.ownership.owned.items()):
                 if owned.running:
-                    await self._drive(partition, owned)
+                    if partition not in waits:
+                        await self._drive(partition, owned)
                     self.commit_soon(partition, owned)
 
     def commit_soon(self, partition: int, owned: Owned) -> None:

@@ -51,6 +51,8 @@ class RecordBatch(NamedTuple):
         epoch: how often the partition had been sought when the records were taken; those of
             an earlier epoch were read at a position that no longer counts.
         at_end: the partition held nothing more that is committed.
+        more: batches of other partitions follow that the same fetch returned. A click must not
+            be processed while its impression is still among them.
         silent: without records: seconds for which every look at what the fetches had brought
             found nothing of this partition, though it is not at its end.
     """
@@ -60,6 +62,7 @@ class RecordBatch(NamedTuple):
     records: list[ConsumerRecord]
     epoch: int
     at_end: bool
+    more: bool = False
     silent: float = 0.0
 
 
@@ -234,16 +237,19 @@ class Consumer(FaustConsumer):
         records, remaining, epochs = fetched
         self.remaining.update(remaining)
         ends = {tp for tp, count in remaining.items() if count == 0}
-        for tp, batch in records.items():
-            self._told_end.discard(tp)
-            await self._deliver(tp, batch, epochs, at_end=tp in ends)
-        for tp in ends - records.keys() - self._told_end:
-            await self._deliver(tp, [], epochs, at_end=True)
+        self._told_end.difference_update(records)
+        told = [*records.items(), *((tp, []) for tp in ends - records.keys() - self._told_end)]
+        for tp, batch in told:
+            message = RecordBatch(
+                tp[0], tp[1], batch, epochs.get(tp, 0), tp in ends, more=tp != told[-1][0]
+            )
+            await self._deliver(tp, message)
         # A full fetch leaves others waiting that have brought something too.
         full = sum(map(len, records.values())) >= POLL_RECORDS
         silent = frozenset[TP]() if full else active - records.keys() - ends
         for tp, seconds in self._silences(silent):
-            await self._deliver(tp, [], epochs, at_end=False, silent=seconds)
+            nothing = RecordBatch(tp[0], tp[1], [], epochs.get(tp, 0), at_end=False, silent=seconds)
+            await self._deliver(tp, nothing)
 
     def _silences(self, silent: Iterable[TP]) -> list[tuple[TP, float]]:
         """Take which partitions had nothing just now; return what to tell of how long."""
@@ -254,16 +260,8 @@ class Consumer(FaustConsumer):
         self._silence_told = now
         return [(tp, now - since) for tp, since in self._silent_since.items() if since < now]
 
-    async def _deliver(
-        self,
-        tp: TP,
-        records: list[ConsumerRecord],
-        epochs: Mapping[TP, int],
-        *,
-        at_end: bool,
-        silent: float = 0.0,
-    ) -> None:
-        epoch = epochs.get(tp, 0)
+    async def _deliver(self, tp: TP, batch: RecordBatch) -> None:
+        epoch, at_end = batch.epoch, batch.at_end
         while epoch == self.epoch(tp) and not self.should_stop:
             if not self.flow_active:
                 # The partition may have been sought already, so dropping this would lose it.
@@ -271,24 +269,13 @@ class Consumer(FaustConsumer):
                 continue
             if at_end:
                 self._told_end.add(tp)
-            delivery = self.callback(
-                self._message(tp, records, epoch, at_end=at_end, silent=silent)
-            )
+            delivery = self.callback(self._message(tp, batch))
             done = await self.wait_first(delivery, self.suspend_flow.wait())
             if delivery in done.done:
                 return
 
-    def _message(
-        self,
-        tp: TP,
-        records: list[ConsumerRecord],
-        epoch: int,
-        *,
-        at_end: bool,
-        silent: float = 0.0,
-    ) -> ConsumerMessage:
-        batch = RecordBatch(tp[0], tp[1], records, epoch, at_end, silent)
-        last = records[-1].offset if records else -1
+    def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
+        last = batch.records[-1].offset if batch.records else -1
         value = cast("bytes", batch)  # BatchSchema hands it on, whatever it is
         return ConsumerMessage(
             tp[0],

@@ -310,3 +310,17 @@ async def test_an_input_far_ahead_is_held_back_again_after_a_rebalance_let_it_on
     here.reading.paused.clear()
     await held(here)(events(1, 2, 3, 4, 5, 6, 7)[6:])
     assert here.reading.paused == {("a", 0)}
+
+
+async def test_batches_of_one_fetch_are_processed_together_whichever_comes_first(here):
+    #  fetch   clicks 20 (more follows) ─ impressions 10 (last)
+    #  a       ········ processed ······ 10, 20
+    here.start(0, FakeLedger())
+    owned = here.ownership.owned[0]
+    for source in owned.task.inputs.values():
+        source.at_end = True
+    await here.runner.deliver(RecordBatch("b", 0, events(20), 1, at_end=True, more=True))
+    assert owned.task.waiting == 1
+    await here.runner.deliver(RecordBatch("a", 0, events(10), 1, at_end=True))
+    tally = owned.task.processors[0]
+    assert [event.at for _, event in tally.seen] == [10, 20]
