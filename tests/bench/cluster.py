@@ -95,14 +95,6 @@ class Cluster:
         offsets = {tp.partition: tp.offset for tp in answer.result().topic_partitions}
         return [max(offsets.get(p, 0), 0) for p in range(self.partitions)]
 
-    def commit_ends(self, group: str, topic: str) -> None:
-        """Let a group go on at the ends of a topic."""
-        ends = enumerate(self.ends(topic))
-        places = [TopicPartition(topic, partition, end) for partition, end in ends]
-        asked = ConsumerGroupTopicPartitions(group, places)
-        for answer in self._admin.alter_consumer_group_offsets([asked]).values():
-            answer.result()
-
     def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield the committed records of one partition that are there now."""
         consumer = Consumer(

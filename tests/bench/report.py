@@ -34,8 +34,10 @@ def table(runs: Sequence[Throughput], restores: Sequence[Restore]) -> Table:
         found.add_column(name, justify="right")
     rates = {e.name: _median(runs, e.name, "per_second") for e in ENGINES}
     best = max((rates[name] or 0.0 for name in PEERS), default=0.0)
+    names = {run.engine for run in runs} | {one.engine for one in restores}
     for engine in ENGINES:
-        found.add_row(*_row(engine, rates[engine.name], best, runs, restores))
+        if engine.name in names:
+            found.add_row(*_row(engine, rates[engine.name], best, runs, restores))
     return found
 
 
@@ -117,8 +119,9 @@ def show(console: Console, runs: Sequence[Throughput], restores: Sequence[Restor
     """Print the table and how to read it."""
     console.print(table(runs, restores))
     for engine in ENGINES:
-        rates = ", ".join(f"{r.per_second:,.0f}" for r in runs if r.engine == engine.name)
-        console.print(f"  {engine.title}: {rates} events/s", style="dim")
+        rates = ", ".join(f"{run.per_second:,.0f}" for run in _of(runs, engine))
+        if rates:
+            console.print(f"  {engine.title}: {rates} events/s", style="dim")
     if not all(r.complete for r in restores):
         console.print("  * stopped before all rows were back", style="dim")
     console.print(

@@ -29,6 +29,8 @@ class Engine:
         changelog: changelog topic by app id, where the harness must make it; else None.
         keeps_state_locally: its state comes back from its own files, not from Kafka, and is
             complete there only after an orderly end.
+        changelog_is_written: by the harness, as the engine would have, which would take it
+            minutes; only the time of its restore is looked at then.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Engine:
     group: Callable[[str], str] | None = None
     changelog: Callable[[str], str] | None = None
     keeps_state_locally: bool = False
+    changelog_is_written: bool = False
 
     @property
     def by_event(self) -> bool:
@@ -96,5 +99,6 @@ ENGINES = (
         environment=".venv",
         distributions=("mode-streaming",),
         changelog=lambda app_id: f"{app_id}-counters-changelog",
+        changelog_is_written=True,
     ),
 )
