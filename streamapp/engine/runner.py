@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,8 +17,11 @@ from streamapp.processors.base import Cut
 
 log = logging.getLogger(__name__)
 
-SLICE = 500
-"""Records processed without letting the event loop turn: tens of milliseconds."""
+SLICE_SECONDS = 0.02
+"""Processing without letting the event loop turn: a commit under way needs dozens of turns."""
+
+SLICE_RECORDS = 100
+"""Processed between two looks at the time."""
 
 HIGH_WATER, LOW_WATER = 20_000, 5_000
 """Waiting records of one input above which it is read no further, and below which again."""
@@ -81,13 +85,21 @@ class Runner:
             self._failed(exc)
 
     async def _drive(self, partition: int, owned: Owned) -> None:
-        full_slice = True
-        while owned.running and full_slice:
-            with self._failing(owned):
-                full_slice = owned.task.drive(SLICE) == SLICE
+        going_on = True
+        while owned.running and going_on:
+            going_on = self._slice(owned)
             await asyncio.sleep(0)
         for topic, source in owned.task.inputs.items():
             self._balance(topic, partition, len(source.queue))
+
+    def _slice(self, owned: Owned) -> bool:
+        """Process for a moment; False when nothing more can be processed now."""
+        until = time.monotonic() + SLICE_SECONDS
+        with self._failing(owned):
+            while owned.task.drive(SLICE_RECORDS) == SLICE_RECORDS:
+                if time.monotonic() >= until:
+                    return True
+        return False
 
     def _balance(self, topic: str, partition: int, waiting: int) -> None:
         # No memory of what is held back: a rebalance makes all partitions active again.
@@ -107,8 +119,10 @@ class Runner:
             for partition, owned in list(self.ownership.owned.items()):
                 if owned.running:
                     if partition not in waits:
-                        await self._drive(partition, owned)
+                        # A long backlog is for those who bring it: here it is time to commit.
+                        self._slice(owned)
                     self.commit_soon(partition, owned)
+                    await asyncio.sleep(0)
 
     def commit_soon(self, partition: int, owned: Owned) -> None:
         """Take a cut and write it, unless the task's last one is still being written."""

@@ -175,6 +175,18 @@ async def test_nothing_new_commits_nothing(here):
     assert len(ledger.commits) == 1
 
 
+async def test_commits_go_on_while_a_backlog_is_worked_off(here, monkeypatch):
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    ledger = FakeLedger()
+    here.start(0, ledger)
+    running = asyncio.create_task(here.runner.run())
+    await here.deliver(events(*range(2_000)))
+    running.cancel()
+    reached = [offsets["a"] for _, offsets in ledger.commits]
+    assert reached[0] <= 500
+    assert len(reached) >= 3
+
+
 async def test_a_failed_commit_drops_the_task_and_its_cut_is_not_sent_again(here):
     ledger = FakeLedger(error=CommitFailed("fenced"))
     here.start(0, ledger)
