@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -200,6 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = replace(plan, rounds=args.rounds) if args.rounds else plan
     engines = [e for e in ENGINES if not args.engines or e.name in args.engines.split(",")]
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or its Kafka would live on
     with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as place:
         if args.bootstrap_servers:
             return _bench(plan, engines, args.bootstrap_servers, console, Path(place))
