@@ -188,9 +188,18 @@ class FaustReading:
         self._consumer.resume_partitions(moves)
         return await self._consumer.move(moves)
 
+    async def is_member(self) -> bool:
+        """The group still knows this worker in the generation of its assignment."""
+        return await self._consumer.is_member()
+
     def epoch(self, topic: str, partition: int) -> int:
         """The epoch batches of this input must have."""
         return self._consumer.epoch(self._tp(topic, partition))
+
+    @property
+    def in_touch(self) -> bool:
+        """The brokers answer."""
+        return self._consumer.in_touch
 
     def hold_back(self, topic: str, partition: int) -> None:
         """Read no further for now."""

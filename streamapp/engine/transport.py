@@ -18,7 +18,14 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+    NoError,
+    RebalanceInProgressError,
+)
+from aiokafka.protocol.group import HeartbeatRequest
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.transport.drivers.aiokafka import Transport as FaustTransport
@@ -39,6 +46,9 @@ FETCH_WAIT_MS = 100
 
 SILENCE_TOLD_SECONDS = 0.25
 """Between two reports that a partition, though it has more, brings nothing."""
+
+HEARTBEAT_SECONDS = 1.0
+"""How long the answer may take when asking whether the group still knows this worker."""
 
 MAX_POLL_INTERVAL_MS = 300_000
 """Time without a fetch after which aiokafka leaves the group."""
@@ -157,6 +167,22 @@ class ConsumerThread(AIOKafkaConsumerThread):
         with self._ensure_consumer()._fetcher._subscriptions.fetch_context():
             pass
 
+    async def is_member(self) -> bool:
+        """The group still knows this worker in the generation of its assignment."""
+        consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator
+        if consumer._subscription.reassignment_in_progress or coordinator.generation < 0:
+            return False
+        request = HeartbeatRequest(
+            coordinator.group_id, coordinator.generation, coordinator.member_id
+        )
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                answer = await coordinator._send_req(request)
+        except (KafkaError, TimeoutError):
+            return False
+        return answer.error_code in (NoError.errno, RebalanceInProgressError.errno)
+
     async def move(self, positions: Mapping[TP, int], epochs: Mapping[TP, int]) -> None:
         """Seek; raises IllegalStateError when a partition is no longer assigned."""
         consumer = self._ensure_consumer()
@@ -189,6 +215,13 @@ class Consumer(FaustConsumer):
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    @property
+    def in_touch(self) -> bool:
+        """The group's coordinator answered the last heartbeat."""
+        consumer = self._thread._consumer
+        coordinator = None if consumer is None else consumer._coordinator
+        return coordinator is not None and coordinator.coordinator_id is not None
+
     def epoch(self, tp: TP) -> int:
         """How often this partition has been held, to be sought."""
         return self._epochs.get(tp, 0)
@@ -210,6 +243,11 @@ class Consumer(FaustConsumer):
         # One that was held again meanwhile is for the next move.
         self._moving -= {tp for tp, epoch in epochs.items() if epoch == self.epoch(tp)}
         return True
+
+    async def is_member(self) -> bool:
+        """The group still knows this worker in the generation of its assignment."""
+        known: bool = await self._thread.call_thread(self._thread.is_member)
+        return known
 
     async def perform_seek(self) -> None:
         """Nothing: positions belong to the tasks (Faust would seek to what was committed)."""

@@ -235,8 +235,9 @@ class Worker:
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether input is being turned into commits, and how far each partition is.
 
-        Not healthy while no partition of this worker runs (brokers away, all restoring), and
-        when one has committed nothing for `STALLED_SECONDS` although input waits.
+        Not healthy while the brokers do not answer, while no partition of this worker runs (all
+        are restoring), and when one has committed nothing for `STALLED_SECONDS` although input
+        waits.
         """
         owned = {} if self._ownership is None else dict(self._ownership.owned)
         now = time.monotonic()
@@ -253,7 +254,9 @@ class Worker:
             if not o.running
         }
         state = self._state
-        if state == "running" and (stalled or restoring):
+        if state == "running" and not (self._reading and self._reading.in_touch):
+            state = "disconnected"
+        elif state == "running" and (stalled or restoring):
             state = "stalled" if stalled else "restoring"
         told = {
             "state": state,

@@ -301,6 +301,27 @@ async def test_a_fetch_context_counts_as_polling(monkeypatch):
     has(GroupCoordinator._heartbeat_routine, "self._subscription.fetcher_idle_time", look=look)
 
 
+def test_a_coordinator_that_does_not_answer_is_forgotten_until_it_does():
+    look = "Consumer.in_touch: /health is not ready while the brokers are away"
+    has(GroupCoordinator.__init__, "self.coordinator_id = None", look=look)
+    has(GroupCoordinator.coordinator_dead, "self.coordinator_id = None", look=look)
+    has(
+        GroupCoordinator.ensure_coordinator_known,
+        "self._client.coordinator_lookup(",
+        "self.coordinator_id = coordinator_id",
+        look=look,
+    )
+    has(GroupCoordinator._do_heartbeat, "self._send_req(request)", look=look)
+    has(
+        GroupCoordinator._send_req, "except Errors.KafkaError", "self.coordinator_dead()", look=look
+    )
+    has(AIOKafkaConsumer.start, "self._coordinator = GroupCoordinator(", look=look)
+
+
+async def test_before_it_has_started_a_consumer_is_in_touch_with_nobody(app):
+    assert app.consumer.in_touch is False, "look at Consumer.in_touch"
+
+
 async def test_a_seek_is_immediate_and_refuses_what_is_not_assigned():
     look = "ConsumerThread.move"
     takes(AIOKafkaConsumer.seek, "partition", "offset", look=look)
