@@ -198,8 +198,7 @@ class Viewers:
         if found is None:
             return
         slate, slot = found
-        in_time = click.occurred_at_ms <= slate.shown.due_ms
-        if in_time and not slate.labelled and slot not in slate.clicked:
+        if not slate.labelled and slot not in slate.clicked:
             slate.clicked += (slot,)
             self._viewers.write(viewer, b"c", slate.key, slate.state())
 

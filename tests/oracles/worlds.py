@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -19,13 +20,16 @@ _seconds = st.integers(0, 20) | st.integers(0, 10 * 60 * 60)
 
 
 @st.composite
-def worlds(draw: DrawFn, most: int = 40) -> list[Event]:
+def worlds(
+    draw: DrawFn,
+    kinds: Sequence[str] = ("impression", "click", "playback"),
+    seconds: st.SearchStrategy[int] = _seconds,
+) -> list[Event]:
     """Return events in order of event time, with some delivered twice."""
     events: list[Event] = []
-    for number in range(draw(st.integers(1, most))):
-        kind = draw(st.sampled_from(("impression", "click", "playback")))
-        make = {"impression": _impression, "click": _click, "playback": _playback}[kind]
-        events += make(draw, number)
+    for number in range(draw(st.integers(1, 40))):
+        make = _MAKE[draw(st.sampled_from(kinds))]
+        events += make(draw, number, START + 1000 * draw(seconds))
     events += draw(st.lists(st.sampled_from(events), max_size=4))
     return sorted(events, key=lambda e: e[1]["occurred_at_ms"])
 
@@ -49,28 +53,25 @@ def _playback_of(event: Event) -> Any:
     return tuple(event[1][name] for name in ("viewer_id", "playback_id", "item_id"))
 
 
-def _common(draw: DrawFn, number: int) -> dict[str, Any]:
-    return {
-        "event_id": f"e{number}",
-        "viewer_id": draw(st.sampled_from(VIEWERS)),
-        # One time an impression, so that the latest one is never a matter of taste.
-        "occurred_at_ms": START + 1000 * draw(_seconds),
-    }
+def _common(draw: DrawFn, number: int, time_ms: int) -> dict[str, Any]:
+    viewer_id = draw(st.sampled_from(VIEWERS))
+    return {"event_id": f"e{number}", "viewer_id": viewer_id, "occurred_at_ms": time_ms}
 
 
-def _impression(draw: DrawFn, number: int) -> list[Event]:
+def _impression(draw: DrawFn, number: int, time_ms: int) -> list[Event]:
     slots = draw(st.lists(st.sampled_from(ITEMS), max_size=4))
-    event = _common(draw, number) | {
+    event = _common(draw, number, time_ms) | {
         "request_id": draw(st.sampled_from(("r1", "r2", f"r{number}"))),
         "surface": draw(st.sampled_from(("home", "search"))),
         "items": [{"item_id": item, "position": at} for at, item in enumerate(slots, 1)],
     }
+    # A time of its own, so that which impression is the latest is never a matter of taste.
     event["occurred_at_ms"] += number
     return [("events.impressions", event)]
 
 
-def _click(draw: DrawFn, number: int) -> list[Event]:
-    event = _common(draw, number) | {
+def _click(draw: DrawFn, number: int, time_ms: int) -> list[Event]:
+    event = _common(draw, number, time_ms) | {
         "item_id": draw(st.sampled_from(ITEMS)),
         "action": draw(st.sampled_from(ACTIONS)),
     }
@@ -81,8 +82,8 @@ def _click(draw: DrawFn, number: int) -> list[Event]:
     return [("events.clicks", event)]
 
 
-def _playback(draw: DrawFn, number: int) -> list[Event]:
-    event = _common(draw, number) | {
+def _playback(draw: DrawFn, number: int, time_ms: int) -> list[Event]:
+    event = _common(draw, number, time_ms) | {
         "item_id": draw(st.sampled_from(ITEMS)),
         "playback_id": f"p{number}",
         "duration_ms": draw(st.sampled_from((None, 0, 60_000, 10 * MINUTE))),
@@ -98,3 +99,6 @@ def _playback(draw: DrawFn, number: int) -> list[Event]:
         }
         heartbeats.append(("events.watches", event))
     return heartbeats
+
+
+_MAKE = {"impression": _impression, "click": _click, "playback": _playback}

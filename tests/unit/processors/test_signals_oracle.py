@@ -96,7 +96,10 @@ def test_events_in_any_order_give_what_the_oracle_gives(
     assert_as_expected(playing, arriving, playing.viewers.stream_time_ms)
 
 
-@given(data=st.data(), events=worlds(), cuts=cuts)
+clicks_within_a_minute = worlds(("impression", "click"), st.integers(0, 60))
+
+
+@given(data=st.data(), events=worlds() | clicks_within_a_minute, cuts=cuts)
 def test_a_kill_at_any_moment_changes_nothing(
     data: st.DataObject, events: list[Event], cuts: list[int]
 ) -> None:

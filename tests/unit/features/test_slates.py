@@ -1,0 +1,111 @@
+"""Timelines are in seconds. Slates are written as request:item,item at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamapp.events import Click, decode_click, decode_impression
+from streamapp.features.catalog import Catalog
+from streamapp.features.digest import digest
+from streamapp.features.recent import Action, RecentActions
+from streamapp.features.slates import Slate, attribute, open_slate
+
+MINUTE = 60
+
+
+def slate(
+    text: str,
+    at: int = 0,
+    recent: RecentActions | None = None,
+    catalog: Catalog | None = None,
+    **slot: Any,
+) -> Slate:
+    request_id, items = text.split(":")
+    event = {
+        "event_id": f"{text}@{at}",
+        "occurred_at_ms": at * 1000,
+        "viewer_id": "v",
+        "request_id": request_id,
+        "surface": "home",
+        "items": [
+            {"item_id": item, "position": position, **slot}
+            for position, item in enumerate(items.split(","), 1)
+        ],
+    }
+    impression = decode_impression(msgspec.json.encode(event))
+    key = digest(impression.event_id)
+    return open_slate(key, impression, 120_000, recent or RecentActions(), catalog or Catalog())
+
+
+def click(item: str, at: int, **fields: Any) -> Click:
+    event = {
+        "event_id": "c",
+        "occurred_at_ms": at * 1000,
+        "viewer_id": "v",
+        "item_id": item,
+        "action": "click",
+        **fields,
+    }
+    return decode_click(msgspec.json.encode(event))
+
+
+def test_a_click_belongs_to_the_latest_slate_that_showed_the_item_before_it() -> None:
+    slates = [slate("r1:a", 10), slate("r2:b,a", 20), slate("r3:b", 25), slate("r4:a", 40)]
+    for order in (slates, slates[::-1]):
+        assert attribute(order, click("a", 30)) == (slates[1], 1)
+        assert attribute(order, click("a", 19)) == (slates[0], 0)
+        assert attribute(order, click("a", 20)) == (slates[1], 1)
+        assert attribute(order, click("a", 9)) is None
+        assert attribute(order, click("c", 30)) is None
+
+
+def test_without_a_request_a_click_looks_back_30_minutes() -> None:
+    slates = [slate("r1:a", 0)]
+    assert attribute(slates, click("a", 30 * MINUTE)) == (slates[0], 0)
+    assert attribute(slates, click("a", 30 * MINUTE + 1)) is None
+    assert attribute(slates, click("a", 31 * MINUTE, request_id="r1")) == (slates[0], 0)
+
+
+@pytest.mark.parametrize(("position", "slot"), [(None, 0), (1, 0), (3, 2), (2, 0), (9, 0)])
+def test_an_item_shown_twice_is_clicked_where_the_click_says_or_at_the_top(
+    position: int | None, slot: int
+) -> None:
+    shown = slate("r:a,b,a")
+    assert shown.slot_of(click("a", 1, position=position)) == slot
+
+
+def test_of_two_slates_of_one_time_the_choice_does_not_depend_on_their_order() -> None:
+    slates = [slate("r1:a", 10), slate("r2:a", 10)]
+    assert attribute(slates, click("a", 11)) == attribute(slates[::-1], click("a", 11))
+
+
+def test_a_slate_comes_back_from_its_rows() -> None:
+    catalog = Catalog()
+    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "drama"}))
+    shown = slate("r:a,b", 10, catalog=catalog, propensity=0.5, score=1.0)
+    shown.clicked, shown.labelled = (1, 0), True
+    restored = Slate.from_row(shown.key, shown.shown.row())
+    restored.restore(shown.state())
+    assert restored == shown
+
+
+def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
+    catalog, recent = Catalog(), RecentActions()
+    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "drama"}))
+    recent.add(Action(1, "e", 0, "a"))
+    shown = slate("r:a", 10, recent, catalog)
+    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "news"}))
+    recent.add(Action(2, "e", 0, "a"))
+    assert msgspec.json.decode(shown.shown.features[0]) == {"category": "drama"}
+    assert (shown.shown.last_category, shown.shown.clicks) == ("drama", 1)
+
+
+def test_features_an_item_was_served_with_go_before_those_of_the_catalog() -> None:
+    catalog = Catalog()
+    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "drama"}))
+    shown = slate("r:a", catalog=catalog, features={"x": 0.5, "new": True, "y": None, "z": "q"})
+    assert msgspec.json.decode(shown.shown.features[0]) == {"x": 0.5, "new": 1.0, "z": "q"}
+    assert shown.shown.served == (True,)
