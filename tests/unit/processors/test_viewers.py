@@ -1,0 +1,390 @@
+"""Timelines are in seconds from START."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamapp.errors import Rejection
+from streamapp.processors.viewers import Viewers, ViewersSettings
+from streamapp.signals import Example, ItemDelta, ViewerSignal
+from tests.oracles.items import DAY, HOUR, MINUTE
+from tests.oracles.pipeline import Pipeline
+
+START = 1_700_000_000_000
+
+
+def shown(event_id: str, at: float, *items: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    return "events.impressions", {
+        "event_id": event_id,
+        "occurred_at_ms": START + int(at * 1000),
+        "viewer_id": "v",
+        "request_id": f"r-{event_id}",
+        "surface": "home",
+        "items": [{"item_id": item, "position": n} for n, item in enumerate(items, 1)],
+    } | fields
+
+
+def acted(
+    event_id: str, at: float, item_id: str, action: str = "click", **fields: Any
+) -> tuple[str, dict[str, Any]]:
+    return "events.clicks", {
+        "event_id": event_id,
+        "occurred_at_ms": START + int(at * 1000),
+        "viewer_id": "v",
+        "item_id": item_id,
+        "action": action,
+    } | fields
+
+
+def watched(event_id: str, at: float, ms: int, **fields: Any) -> tuple[str, dict[str, Any]]:
+    return "events.watches", {
+        "event_id": event_id,
+        "occurred_at_ms": START + int(at * 1000),
+        "viewer_id": "v",
+        "item_id": "i",
+        "playback_id": "p",
+        "state": "progress",
+        "watched_ms": ms,
+        "duration_ms": 600_000,
+    } | fields
+
+
+def settings(**changes: Any) -> ViewersSettings:
+    return ViewersSettings(click_window_ms=60_000, **changes)
+
+
+def viewers(pipeline: Pipeline) -> Viewers:
+    processor = pipeline.viewers.processor
+    assert isinstance(processor, Viewers)
+    return processor
+
+
+def examples(pipeline: Pipeline) -> dict[str, bool]:
+    """Return the labels given so far by item."""
+    values = [value for _, value in pipeline.emitted.get("training.examples", []) if value]
+    decoded = [msgspec.json.decode(value, type=Example) for value in values]
+    return {example.item_id: example.labels.clicked for example in decoded}
+
+
+def totals(pipeline: Pipeline, item_id: str) -> dict[str, float]:
+    counters = pipeline.last("signals.items")[item_id]["counters"]
+    return {name: counter["total"] for name, counter in counters.items() if counter["total"]}
+
+
+def at(seconds: float) -> int:
+    return START + int(seconds * 1000)
+
+
+def test_examples_come_together_when_stream_time_is_past_the_window() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a", "b"), acted("c1", 5, "b")])
+    pipeline.advance(at(60))
+    assert examples(pipeline) == {}
+    pipeline.advance(at(60) + 1)
+    assert examples(pipeline) == {"a": False, "b": True}
+
+
+@pytest.mark.parametrize(("second", "label"), [(0, True), (60, True), (60.001, False)])
+def test_a_click_labels_up_to_the_end_of_the_window(second: float, label: bool) -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a"), acted("c1", second, "a")])
+    pipeline.advance(at(100))
+    assert examples(pipeline) == {"a": label}
+
+
+def test_a_late_click_within_the_window_labels_nothing_once_stream_time_is_past_it() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a"), acted("l1", 61, "a", "like"), acted("c1", 5, "a")])
+    assert examples(pipeline) == {"a": False}
+
+
+@pytest.mark.parametrize("action", ["like", "add_to_cart", "purchase"])
+def test_only_a_click_is_a_click(action: str) -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a"), acted("c1", 5, "a", action)])
+    pipeline.advance(at(61))
+    assert examples(pipeline) == {"a": False}
+
+
+def test_a_click_names_its_request() -> None:
+    pipeline = Pipeline(settings())
+    events = [
+        shown("e1", 0, "a", request_id="r1"),
+        shown("e2", 1, "a", request_id="r2"),
+        acted("c1", 2, "a", request_id="r1"),
+        acted("c2", 2, "a", request_id="r9"),
+    ]
+    pipeline.play(events)
+    pipeline.advance(at(61.5))
+    rows = pipeline.records("training.examples")
+    assert [(r["request_id"], r["labels"]["clicked"]) for r in rows] == [
+        ("r1", True),
+        ("r2", False),
+    ]
+
+
+def test_a_slate_of_a_short_window_still_owns_its_clicks_when_an_older_one_is_open() -> None:
+    #  0 a on home (60 s) ── 10 a on search (5 s) ── 20 click on a: search's, and too late for it
+    pipeline = Pipeline(settings(click_window_ms_by_surface={"search": 5_000}))
+    slates = [shown("e1", 0, "a"), shown("e2", 10, "a", surface="search")]
+    pipeline.play([*slates, acted("c1", 20, "a")])
+    pipeline.viewers.kill()
+    pipeline.advance(at(100))
+    rows = pipeline.records("training.examples")
+    assert [(r["surface"], r["labels"]["clicked"]) for r in rows] == [
+        ("search", False),
+        ("home", False),
+    ]
+
+
+def test_an_impression_after_a_later_event_of_its_viewer_gives_no_example() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 5, "a"), shown("e1", 4, "a"), shown("e2", 5, "b")])
+    pipeline.advance(at(100))
+    assert examples(pipeline) == {"b": False}
+    assert viewers(pipeline).late_impressions == 1
+    assert totals(pipeline, "a")["impressions"] == 1
+
+
+def test_an_impression_that_comes_when_its_window_is_over_is_labelled_at_once() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 100, "x", viewer_id="w"), shown("e1", 0, "a"), acted("c2", 1, "a")])
+    assert examples(pipeline) == {"a": False}
+
+
+def test_a_click_is_remembered_over_a_restore() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a", "b", "a"), acted("c1", 5, "b")])
+    pipeline.viewers.kill()
+    pipeline.advance(at(61))
+    assert examples(pipeline) == {"a": False, "b": True}
+
+
+def test_a_labelled_slate_leaves_no_row_behind() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a"), acted("c1", 5, "a")])
+    pipeline.advance(at(61))
+    left = {key[:1] for key, value in dict(pipeline.viewers.log).items() if value is not None}
+    assert left == {b"h", b"r"}
+
+
+def test_an_empty_slate_counts_as_nothing_and_gives_no_example() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0)])
+    pipeline.advance(at(61))
+    assert examples(pipeline) == {}
+    assert list(pipeline.last("signals.viewers")) == ["v"]
+
+
+def test_a_duplicate_counts_nowhere_even_after_a_restore() -> None:
+    pipeline = Pipeline(settings())
+    events = [acted(f"c{n}", n, "a") for n in range(20)]
+    pipeline.play(events)
+    pipeline.viewers.kill()
+    pipeline.play(events)
+    assert totals(pipeline, "a") == {"clicks": 20}
+    assert viewers(pipeline).duplicates == 20
+
+
+def test_an_event_id_is_the_viewers_own() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c", 0, "a"), acted("c", 0, "a", viewer_id="w")])
+    assert totals(pipeline, "a") == {"clicks": 2}
+
+
+def test_event_ids_are_remembered_for_a_day_of_stream_time_and_as_long_as_events_may_be_late() -> (
+    None
+):
+    day = 24 * 60 * 60
+    for grace_ms, second in ((HOUR, 1), (2 * DAY, 2)):
+        pipeline = Pipeline(settings(grace_ms=grace_ms))
+        pipeline.play([acted("c", 0, "a"), acted("d", day * second, "a"), acted("c", 0, "a")])
+        assert viewers(pipeline).duplicates == 1
+        pipeline.play([acted("f", day * second + 1, "a"), acted("c", 0, "a")])
+        assert viewers(pipeline).duplicates == 1
+
+
+def test_follow_counts_for_no_item_and_is_remembered() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a", "follow")])
+    assert "signals.items" not in pipeline.emitted
+    (action,) = pipeline.last("signals.viewers")["v"]["recent"]
+    assert action["action"] == "follow"
+
+
+def test_a_playback_is_a_watch_when_it_begins_and_a_complete_when_it_is() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([watched("w1", 0, 0), watched("w2", 9, 599_000), watched("w3", 10, 600_000)])
+    recent = pipeline.last("signals.viewers")["v"]["recent"]
+    assert [(a["action"], a["occurred_at_ms"]) for a in recent] == [
+        ("complete", at(9)),
+        ("watch", at(0)),
+    ]
+
+
+def test_a_playback_without_heartbeats_closes_when_stream_time_is_past_30_minutes() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([watched("w1", 0, 1000), watched("w2", 60, 60_000)])
+    pipeline.advance(at(60) + 30 * MINUTE)
+    assert "closed" not in totals(pipeline, "i")
+    pipeline.viewers.kill()
+    pipeline.advance(at(60) + 30 * MINUTE + 1)
+    closed = totals(pipeline, "i")
+    assert (closed["closed"], closed["ratio_sum"], closed["ratio_n"]) == (1, 0.1, 1)
+
+
+def test_a_heartbeat_that_comes_late_takes_a_close_by_time_back() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([watched("w1", 0, 1000), acted("c", 3600, "x")])
+    assert totals(pipeline, "i")["closed"] == 1
+    pipeline.viewers.kill()
+    pipeline.play([watched("w2", 1200, 60_000), watched("w3", 3000, 120_000)])
+    assert "closed" not in totals(pipeline, "i")
+    pipeline.advance(at(3000) + 30 * MINUTE + 1)
+    assert totals(pipeline, "i")["closed"] == 1
+    assert totals(pipeline, "i")["ratio_sum"] == pytest.approx(0.2)
+
+
+def test_a_playback_that_comes_when_its_time_is_over_closes_at_once() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c", 3600, "x"), watched("w1", 0, 1000)])
+    assert totals(pipeline, "i")["closed"] == 1
+
+
+def test_a_playback_id_used_again_after_a_day_is_another_playback() -> None:
+    pipeline = Pipeline(settings())
+    day = 24 * 60 * 60
+    pipeline.play([watched("w1", 0, 1000), watched("w2", day, 3000)])
+    assert totals(pipeline, "i")["watches"] == 1
+    pipeline.play([watched("w3", 2 * day + 1, 1000)])
+    assert totals(pipeline, "i") == {
+        "watches": 2,
+        "watched_ms": 4000,
+        "closed": 1,
+        "ratio_sum": 1000 / 600_000,
+        "ratio_n": 1,
+    }
+
+
+def test_old_playbacks_leave_their_rows() -> None:
+    pipeline = Pipeline(settings())
+    day = 24 * 60 * 60
+    first = watched("w0", 0, 0, playback_id="p0", state="exit")
+    others = [watched(f"w{n}", n * day, 0, playback_id=f"p{n}", state="exit") for n in range(1, 9)]
+    pipeline.play([first, *others])
+    rows = dict(pipeline.viewers.log)
+    held = [key for key, value in rows.items() if key[:1] == b"p" and value is not None]
+    assert len(held) <= 3
+
+
+def test_a_viewers_signal_is_sent_when_touched_and_then_at_most_twice_a_second() -> None:
+    pipeline = Pipeline(settings())
+    sent = []
+    for tenth in range(20):
+        pipeline.play([acted(f"c{tenth}", tenth / 10, "a")])
+        sent.append(len(pipeline.records("signals.viewers")))
+    assert sent[0] == 1
+    assert sent[-1] == 4
+    assert len(pipeline.last("signals.viewers")["v"]["recent"]) == 16
+    pipeline.advance(at(2))
+    assert len(pipeline.last("signals.viewers")["v"]["recent"]) == 20
+    pipeline.advance(at(9))
+    assert len(pipeline.records("signals.viewers")) == 5
+
+
+def test_a_signal_that_is_owed_is_sent_by_the_one_who_takes_over() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a")])
+    pipeline.play([acted("c2", 0.1, "b")])
+    assert len(pipeline.last("signals.viewers")["v"]["recent"]) == 1
+    pipeline.viewers.kill()
+    pipeline.advance(at(0.5))
+    assert len(pipeline.last("signals.viewers")["v"]["recent"]) == 2
+
+
+def test_a_signal_is_as_of_the_viewers_newest_event() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c2", 9, "b"), acted("c1", 0, "a")])
+    signal = pipeline.emitted["signals.viewers"][-1][1]
+    assert signal is not None
+    decoded = msgspec.json.decode(signal, type=ViewerSignal)
+    assert decoded.as_of_ms == at(9)
+    assert [action.item_id for action in decoded.recent] == ["b", "a"]
+
+
+def test_a_viewer_idle_for_30_days_is_forgotten_with_all_rows() -> None:
+    pipeline = Pipeline(settings())
+    events = [acted(f"c{n}", n, "a") for n in range(60)]
+    pipeline.play([*events, watched("w", 60, 0), shown("e", 61, "a")])
+    pipeline.advance(at(61) + 30 * DAY - HOUR)
+    assert list(pipeline.last("signals.viewers")) == ["v"]
+    pipeline.advance(at(61) + 30 * DAY + HOUR)
+    assert pipeline.emitted["signals.viewers"][-1] == ("v", None)
+    assert pipeline.viewers.processor.rows == 0
+    assert {value for _, value in dict(pipeline.viewers.log).items()} == {None}
+
+
+def test_a_viewer_who_comes_back_after_that_begins_anew() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted(f"c{n}", n, "a") for n in range(60)])
+    pipeline.play([acted("c9", 40 * 86_400, "b")])
+    assert [a["item_id"] for a in pipeline.last("signals.viewers")["v"]["recent"]] == ["b"]
+    pipeline.viewers.kill()
+    pipeline.play([acted("c10", 40 * 86_400 + 1, "c")])
+    assert [a["item_id"] for a in pipeline.last("signals.viewers")["v"]["recent"]] == ["c", "b"]
+
+
+def test_deltas_are_added_up_by_item_and_cut() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a", "b", "a"), acted("c", 1, "a")])
+    records = [
+        msgspec.json.decode(value or b"", type=ItemDelta)
+        for _, value in pipeline.emitted["activity.items"]
+    ]
+    assert [(r.item_id, r.first_ms, r.as_of_ms) for r in records] == [
+        ("a", at(0), at(1)),
+        ("b", at(0), at(0)),
+    ]
+    assert records[0].deltas["impressions"][0] == 2
+    assert records[0].deltas["clicks"] == [1.0] * 4
+
+
+def test_nothing_new_writes_nothing() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c", 0, "a")])
+    assert pipeline.viewers.cut().empty
+    assert list(pipeline.viewers.processor.cut(pipeline.viewers.cut())) == []
+
+
+def test_each_topic_has_its_own_events() -> None:
+    processor = viewers(Pipeline())
+    value = msgspec.json.encode(acted("c", 0, "a")[1])
+    assert processor.decode("events.clicks", value).key == "v"
+    for topic in ("events.watches", "events.impressions"):
+        with pytest.raises(Rejection):
+            processor.decode(topic, value)
+
+
+def test_a_viewer_with_a_full_history_takes_at_most_six_kilobytes() -> None:
+    pipeline = Pipeline(settings())
+    many = 300
+    values = [
+        msgspec.json.encode(
+            acted(f"{n:016x}", n / 10, f"item-{n % 999:06d}", viewer_id=f"viewer-{v:08d}")[1]
+        )
+        for n in range(50)
+        for v in range(many)
+    ]
+    tracemalloc.start()
+    for value in values:
+        pipeline.viewers.send("events.clicks", value)
+        pipeline.viewers.since_cut.clear()
+    pipeline.viewers.cut()
+    pipeline.viewers.log.clear()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held / many <= 6_000
