@@ -9,12 +9,12 @@
                                 └─────────────────────────────────────┘
 ```
 
-Taking a partition is fence → restore → seek. It runs in the background, so that the group's
-protocol is never kept waiting; each partition is read again as soon as its own task is
-restored, while others still restore. A partition that stays with this worker through a
-rebalance keeps its task. That is safe even if another worker held it in between: whoever
-fences a partition makes every later commit of the former holder fail, and a task whose
-commit failed is dropped and restored.
+Taking a partition is fence → restore → seek, once the group confirms that it is ours. It runs
+in the background, so that the group's protocol is never kept waiting; each partition is read
+again as soon as its own task is restored, while others still restore. A partition that stays
+with this worker through a rebalance keeps its task. That is safe even if another worker held it
+in between: whoever fences a partition makes every later commit of the former holder fail, and a
+task whose commit failed is dropped and restored.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ SETTLE_SECONDS = 5.0
 
 RETRY_SECONDS = 1.0
 
+MEMBER_SECONDS = 0.2
+"""Between two looks whether the group still knows this worker."""
+
 LAST_COMMIT_SECONDS = 1.0
 """How long a commit under way may take when its partition goes to another worker."""
 
@@ -51,6 +54,9 @@ class Reading(Protocol):
 
     async def resume(self, positions: Mapping[int, Mapping[str, int]]) -> bool:
         """Read from these offsets (by partition, then topic); False when not assigned."""
+
+    async def is_member(self) -> bool:
+        """The group still knows this worker in the generation of its assignment."""
 
 
 @dataclass(slots=True)
@@ -162,6 +168,10 @@ class Ownership:
             owned.read, owned.remaining = read, remaining
 
         task, ledger = owned.task, owned.ledger
+        # A worker that was away (stopped, cut off) may have lost its partitions without knowing.
+        # To fence them would throw out those who have them now.
+        while not await self._reading.is_member():  # noqa: ASYNC110  # only asking tells
+            await asyncio.sleep(MEMBER_SECONDS)
         await ledger.fence()
         await ledger.restore(task.restore, progress)
         offsets = await self._settled_offsets(partition, owned)

@@ -41,6 +41,7 @@ class Broker:
     ledgers: list[FakeLedger] = field(default_factory=list)
     sought: dict[int, dict[str, int]] = field(default_factory=dict)
     assigned: set[int] = field(default_factory=set)
+    member: bool = True
 
     def hold(self, step: str, partition: int) -> Callable[[], None]:
         """Let this step of this partition wait; returns what lets it go on."""
@@ -111,6 +112,9 @@ class FakeReading:
         for partition in partitions:
             self.reads.discard(partition)
             self.broker.journal.append(("hold", partition))
+
+    async def is_member(self) -> bool:
+        return self.broker.member
 
     async def resume(self, positions: Mapping[int, Mapping[str, int]]) -> bool:
         await asyncio.sleep(0)
@@ -400,6 +404,31 @@ async def test_after_a_failed_commit_the_task_is_dropped_and_the_partition_taken
     assert here.ownership.owned[3] is not lost
     assert here.broker.sought[3] == {"a": 2, "b": 0, "c": 0}
     assert [one.closed for one in here.broker.ledgers] == [True, False]
+
+
+async def test_a_worker_that_the_group_no_longer_knows_fences_nobody(here, monkeypatch):
+    monkeypatch.setattr(module, "MEMBER_SECONDS", 0.0)
+    await here.assign(3, 4)
+    here.broker.member = False  # it was away, and others have its partitions
+    here.broker.journal.clear()
+    here.ownership.retake(3, here.ownership.owned[3])
+    await settle()
+    assert "fence" not in here.broker.steps(3)
+    await here.assign(4)
+    here.broker.member = True
+    await settle()
+    assert "fence" not in here.broker.steps(3)
+    assert here.running() == {4}
+
+
+async def test_a_worker_that_the_group_knows_again_goes_on_taking(here, monkeypatch):
+    monkeypatch.setattr(module, "MEMBER_SECONDS", 0.0)
+    here.broker.member = False
+    await here.assign(3)
+    assert not here.running()
+    here.broker.member = True
+    await settle()
+    assert here.running() == {3}
 
 
 async def test_a_commit_that_fails_late_takes_nothing_from_its_successor(here):
