@@ -215,9 +215,15 @@ class Task:
         return self._cut_offsets
 
     def ready(self) -> None:
-        """All rows are in: the processors may compare them with the broadcast views."""
+        """All rows are in: the processors may compare them with the broadcast views.
+
+        They hear the stream time they had, which a late event is measured against before the
+        next one moves it.
+        """
         for processor in self.processors:
             processor.ready()
+            if self.stream_time_ms:
+                processor.advance(self.stream_time_ms)
 
     def seek(self, offsets: Mapping[str, int]) -> None:
         """Start reading the inputs at these offsets; the others wait for what each brings first."""

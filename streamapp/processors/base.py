@@ -68,8 +68,9 @@ class Processor(Protocol):
     """One step of the data flow. A task holds one instance for its partition.
 
     The engine calls, in this order: `restore` with all rows of the partition (any number of
-    times, nothing for a new partition), `ready` once, then `process`, `advance`, `follow` and
-    `cut` as things happen. None of them awaits; a cut sees all that came before it.
+    times, nothing for a new partition), `ready` once, `advance` with the stream time of the rows
+    if there were any, then `process`, `advance`, `follow` and `cut` as things happen. None of
+    them awaits; a cut sees all that came before it.
     """
 
     name: ClassVar[str]

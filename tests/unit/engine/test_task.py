@@ -600,3 +600,22 @@ def test_rejections_and_samples_are_told_once_to_the_metrics():
     task.drive(10)
     assert task.observed() == ({"too_late": 1, "invalid_json": 1}, [100])
     assert task.observed() == ({}, [])
+
+
+def test_a_restored_processor_hears_the_stream_time_it_had(monkeypatch):
+    task, _ = task_of()
+    task.offer("a", [record(0, Event("k", 700, 1))])
+    ended(task)
+    task.drive(1)
+    cut = task.cut(0)
+    after, _ = task_of()
+    heard: list[int] = []
+    monkeypatch.setattr(after.processors[0], "advance", heard.append)
+    after.restore("tally", cut.rows["tally"])
+    after.ready()
+    assert heard == [700]
+    heard.clear()
+    fresh, _ = task_of()
+    monkeypatch.setattr(fresh.processors[0], "advance", heard.append)
+    fresh.ready()
+    assert heard == []
