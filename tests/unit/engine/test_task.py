@@ -67,6 +67,13 @@ def ended(task: Task) -> None:
         source.at_end = True
 
 
+def told_ends(task: Task, logs: Logs) -> None:
+    """Inputs whose logs were read whole have told so, as they do."""
+    for topic, log in logs.items():
+        if not log or task.inputs[topic].position > log[-1].offset:
+            task.inputs[topic].at_end = True
+
+
 def events(*times: int, key: str = "k") -> list[Fake]:
     return [record(offset, Event(key, at, at)) for offset, at in enumerate(times)]
 
@@ -163,6 +170,7 @@ def test_any_slicing_of_offers_drives_and_cuts_gives_the_same_order(logs, slicin
         if action == "offer":
             task.offer(topic, left[topic][:count])
             del left[topic][:count]
+            told_ends(task, logs)
         elif action == "drive":
             assert task.drive(count) <= count
         else:
@@ -186,6 +194,7 @@ def test_a_cut_reaches_exactly_to_the_first_record_that_was_not_processed(logs, 
         if action == "offer":
             task.offer(topic, left[topic][:count])
             del left[topic][:count]
+            told_ends(task, logs)
         elif action == "drive":
             task.drive(count)
         else:
@@ -245,6 +254,7 @@ def offer_next(task: Task, logs: Logs, topic: str, count: int) -> None:
     """Read on at the task's own position, as the consumer does after a seek."""
     position = task.inputs[topic].position
     task.offer(topic, [one for one in logs[topic] if one.offset >= position][:count])
+    told_ends(task, logs)
 
 
 def finish(task: Task, logs: Logs, committed: Committed) -> None:
