@@ -104,6 +104,7 @@ class Ownership:
         self._failed = failed
         self._slots = asyncio.Semaphore(RESTORES_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def running(self, partition: int) -> Owned | None:
         """The partition if records may be processed."""
@@ -112,6 +113,8 @@ class Ownership:
 
     async def assign(self, partitions: Iterable[int]) -> None:
         """Hold exactly these partitions from now on (idempotent; one call at a time)."""
+        if self._closed:
+            return
         wanted = set(partitions)
         for partition in self.owned.keys() - wanted:
             self._leave(partition)
@@ -240,7 +243,8 @@ class Ownership:
             log.debug("closing a dropped producer", exc_info=True)
 
     async def close(self) -> None:
-        """Leave all partitions."""
+        """Leave all partitions, and take none any more."""
+        self._closed = True
         for partition in list(self.owned):
             self._leave(partition)
         await asyncio.gather(*self._closing, return_exceptions=True)

@@ -128,6 +128,8 @@ class Worker:
             await asyncio.gather(*background, return_exceptions=True)
             if self._failure is None:
                 await runner.drain()
+            # Before the app: what is being taken needs its consumer.
+            await ownership.close()
 
     async def _until_end(self, app: App) -> None:
         while not self._end.is_set():

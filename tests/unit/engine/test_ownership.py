@@ -496,6 +496,13 @@ async def test_a_producer_that_cannot_be_closed_is_left_to_the_next_fence(here):
     assert here.running() == {3}
 
 
+async def test_what_is_assigned_after_closing_is_not_taken(here):
+    await here.assign(3)
+    await here.ownership.close()
+    await here.assign(3, 4)
+    assert not here.ownership.owned
+
+
 async def test_closing_leaves_every_partition_and_waits_until_all_are_closed(here):
     here.broker.hold("restore", 1)
     await here.assign(0, 1, 2)
