@@ -1,0 +1,130 @@
+"""What a replay writes, against the brute-force oracles of signals and labels."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamapp import replay
+from streamapp.settings import Settings
+from streamapp.simulate import Delivery, World, catalog, traffic
+from tests.oracles.items import Event, differences, expected_items
+from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
+from tests.oracles.worlds import shuffled, worlds
+
+TOPICS = ("events.impressions", "events.clicks", "events.watches")
+CLOSING_MS = 30 * 60_000 + 1
+SETTINGS = Settings(click_window_ms=120_000, click_window_ms_by_surface={"search": 15_000})
+PARAMETERS = [
+    {"name": "position_ctr/home", "valid_from_ms": 1_700_000_010_000, "value": [0.5, 0.25]},
+    {"name": "prior/ctr", "valid_from_ms": 0, "value": 0.2},
+]
+
+
+def merged(events: Sequence[Event]) -> list[Event]:
+    """Put the topics together: again and again the oldest head, of equal ones the first topic's."""
+    waiting = {topic: [e for e in events if e[0] == topic] for topic in TOPICS}
+    order: list[Event] = []
+    while heads := [queue[0] for queue in waiting.values() if queue]:
+        head = min(heads, key=lambda e: (e[1]["occurred_at_ms"], TOPICS.index(e[0])))
+        order.append(waiting[head[0]].pop(0))
+    return order
+
+
+class Written:
+    """The files of a replay of these events."""
+
+    def __init__(
+        self, events: Sequence[Event], others: Sequence[Event] = (), *, sort: bool = False
+    ) -> None:
+        with TemporaryDirectory() as directory:
+            source, target = Path(directory, "in"), Path(directory, "out")
+            source.mkdir()
+            lines = defaultdict[str, list[str]](list)
+            for topic, event in (*events, *others):
+                lines[topic].append(json.dumps(event) + "\n")
+            for topic, of in lines.items():
+                (source / f"{topic}.jsonl").write_text("".join(of), "utf-8")
+            replay.run(source, target, sort, SETTINGS)
+            self.records = {
+                path.name.removesuffix(".jsonl"): [
+                    (record["key"], record["value"])
+                    for record in map(json.loads, path.read_text("utf-8").splitlines())
+                ]
+                for path in target.iterdir()
+            }
+
+    def last(self, topic: str) -> dict[str, Any]:
+        return {k: v for k, v in dict(self.records[topic]).items() if v is not None}
+
+    @property
+    def recent(self) -> dict[str, list[Any]]:
+        return {viewer: row["recent"] for viewer, row in self.last("signals.viewers").items()}
+
+    @property
+    def examples(self) -> list[ExpectedExample]:
+        return sorted(
+            ExpectedExample._make(
+                [*(row[name] for name in ExpectedExample._fields[:-1]), row["labels"]["clicked"]]
+            )
+            for _, row in self.records["training.examples"]
+        )
+
+
+def assert_as_expected(
+    written: Written, order: list[Event], known: dict[str, dict[str, Any]]
+) -> None:
+    """Compare with what the oracles say of the events in the order they are merged in."""
+    end_ms = max(event["occurred_at_ms"] for _, event in order) + CLOSING_MS
+    items = expected_items(order, stream_time_ms=end_ms, catalog=known, parameters=PARAMETERS)
+    assert differences(written.last("signals.items"), items) == []
+    assert written.recent == expected_recent(order)
+    assert written.examples == expected_examples(order, SETTINGS.click_window, end_ms)
+    assert written.records["events.rejected"] == []
+
+
+KNOWN = {"i1": {"item_id": "i1", "category": "drama", "creator_id": "c1"}}
+BROADCAST: list[Event] = [
+    *(("catalog.items", item) for item in KNOWN.values()),
+    *(("control.parameters", parameter) for parameter in PARAMETERS),
+]
+
+
+@settings(max_examples=50)
+@given(data=st.data(), events=worlds())
+def test_any_small_world_in_any_order_gives_what_the_oracles_give(data, events):
+    arriving = data.draw(shuffled(events))
+    assert_as_expected(Written(arriving, BROADCAST), merged(arriving), KNOWN)
+
+
+@settings(max_examples=20)
+@given(data=st.data(), events=worlds())
+def test_sorted_is_as_if_the_lines_had_been_in_order(data, events):
+    arriving = data.draw(shuffled(events))
+    # Of equal times the line that comes first in its file stays first.
+    in_order = sorted(arriving, key=lambda event: event[1]["occurred_at_ms"])
+    assert_as_expected(Written(arriving, BROADCAST, sort=True), merged(in_order), KNOWN)
+
+
+@pytest.mark.parametrize("late_rate", [0.0, 0.3])
+def test_a_simulated_population_gives_what_the_oracles_give(late_rate):
+    world = World(seed=3, viewers=30, items=25)
+    delivery = Delivery(late_rate=late_rate, late_ms=300_000, duplicate_rate=0.1)
+    stream = traffic(world, start_ms=1_700_000_000_000, rate=0.5, seed=4, delivery=delivery)
+    events = [(sent.topic, sent.event) for sent in islice(stream, 1_500)]
+    broadcast = [(sent.topic, sent.event) for sent in catalog(world, 0)]
+    known = {item["item_id"]: item for _, item in broadcast}
+    parameters = [("control.parameters", parameter) for parameter in PARAMETERS]
+    written = Written(events, [*broadcast, *parameters])
+    assert_as_expected(written, merged(events), known)
+    assert len(written.examples) > 100
+    assert any(example.clicked for example in written.examples)
