@@ -9,8 +9,8 @@
 
 A click belongs to the viewer's latest slate that showed the item before it: with a request_id
 among the slates of that request, without one among those of the last 30 min. It labels the
-example unless stream time, and so the click, is past the slate's window. A slate is therefore kept as long as an older one
-might still be open: for the longest window of any surface.
+example unless stream time, and so the click, is past the slate's window. A slate is therefore
+kept as long as an older one might still be open: for the longest window of any surface.
 """
 
 from __future__ import annotations
