@@ -9,13 +9,11 @@ from typing import Any
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
     KafkaException,
     Producer,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 READ_SECONDS = 20.0
@@ -28,8 +26,12 @@ class Cluster:
     def __init__(self, bootstrap_servers: str, partitions: int) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.partitions = partitions
-        self._common: dict[str, Any] = {"bootstrap.servers": bootstrap_servers}
+        self._common: dict[str, Any] = {
+            "bootstrap.servers": bootstrap_servers,
+            "log_level": 0,  # what goes wrong is raised
+        }
         self._admin = AdminClient(self._common)
+        self._reader = self._new_reader()
 
     def make(self, *topics: str) -> None:
         """Make topics, and wait until every partition has its leader."""
@@ -84,9 +86,10 @@ class Cluster:
 
     def ends(self, topic: str) -> list[int]:
         """Return the committed end of each partition."""
-        latest = {tp: OffsetSpec.latest() for tp in self._places(topic)}  # type: ignore[no-untyped-call]
-        found = self._admin.list_offsets(latest, isolation_level=IsolationLevel.READ_COMMITTED)
-        return [found[tp].result().offset for tp in latest]
+        return [
+            self._reader.get_watermark_offsets(place, timeout=10.0, cached=False)[1]
+            for place in self._places(topic)
+        ]
 
     def committed(self, group: str, topic: str) -> list[int]:
         """Return the committed offset of each partition, 0 where there is none."""
@@ -97,14 +100,7 @@ class Cluster:
 
     def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield the committed records of one partition that are there now."""
-        consumer = Consumer(
-            {
-                **self._common,
-                "group.id": "bench-reader",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-            }
-        )
+        consumer = self._new_reader()
         place = TopicPartition(topic, partition, 0)
         end = self.ends(topic)[partition]
         consumer.assign([place])
@@ -116,6 +112,16 @@ class Cluster:
                     yield _bytes(message.key()), _bytes(message.value())
         finally:
             consumer.close()
+
+    def _new_reader(self) -> Consumer:
+        return Consumer(
+            {
+                **self._common,
+                "group.id": "streamapp-bench-reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+            }
+        )
 
     def _places(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(topic, partition) for partition in range(self.partitions)]

@@ -126,6 +126,6 @@ def show(console: Console, runs: Sequence[Throughput], restores: Sequence[Restor
         console.print("  * stopped before all rows were back", style="dim")
     console.print(
         "  One process each, on the same broker and machine. Bytewax restores from its SQLite "
-        "store: it keeps no changelog in Kafka.",
+        "store, a tenth of the rows: it keeps no changelog in Kafka.",
         style="dim",
     )
