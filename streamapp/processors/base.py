@@ -91,7 +91,8 @@ class Processor(Protocol):
         """Stream time is now this (never less than before): do what has become due.
 
         Called before the event that moved stream time is processed, and when the inputs are
-        quiet. Must be cheap when nothing is due.
+        quiet. Must be cheap when nothing is due. What an event brings that is due already must
+        be done with that event: a restore tells the same stream time again.
         """
 
     def follow(self, topic: str, key: str) -> None:

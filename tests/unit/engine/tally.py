@@ -1,9 +1,9 @@
 """A small processor for tests of the engine: everything it keeps depends on the order of events.
 
 Each event of a key goes into the key's digest, which tells orders apart, and opens a window; a
-window of W ms from t closes when stream time > t + W and is then sent out, with the digest as it
-is at that moment. So a record that is processed twice, not at all, or in another order shows in
-the state and in the output.
+window of W ms from t closes when stream time > t + W, at once if an event opens it so late, and
+is then sent out with the digest as it is at that moment. So a record that is processed twice, not
+at all, or in another order shows in the state and in the output.
 """
 
 from __future__ import annotations
@@ -100,9 +100,14 @@ class Tally:
         kept.windows.append(event.at)
         heappush(self._timers, (event.at + WINDOW_MS, event.key))
         self._touched[event.key] = None
+        self._close_due()
 
     def advance(self, stream_time_ms: int) -> None:
         self.times.append(stream_time_ms)
+        self._close_due()
+
+    def _close_due(self) -> None:
+        stream_time_ms = self.times[-1] if self.times else 0
         while self._timers and self._timers[0][0] < stream_time_ms:
             due_ms, key = heappop(self._timers)
             kept = self.kept[key]
@@ -144,25 +149,30 @@ class Handled(NamedTuple):
 
 
 def handled(events: Iterable[Event]) -> Handled:
-    """By the definition, without timers: every window is looked at whenever stream time moves."""
+    """By the definition, without timers: every window is looked at before and after each event."""
     kept: dict[str, Kept] = {}
     closed: list[tuple[str, bytes]] = []
     stream_time_ms = 0
-    for event in events:
-        moved, stream_time_ms = event.at > stream_time_ms, max(stream_time_ms, event.at)
+
+    def close_due() -> None:
         due = sorted(
             (at + WINDOW_MS, key)
             for key, one in kept.items()
             for at in one.windows
-            if moved and stream_time_ms > at + WINDOW_MS
+            if stream_time_ms > at + WINDOW_MS
         )
         for due_ms, key in due:
             one = kept[key]
             one.windows.remove(due_ms - WINDOW_MS)
             told = {"at": due_ms, "count": one.count, "digest": one.digest}
             closed.append((key, msgspec.json.encode(told)))
+
+    for event in events:
+        stream_time_ms = max(stream_time_ms, event.at)
+        close_due()
         one = kept.setdefault(event.key, Kept())
         one.count += 1
         one.digest = (one.digest * 1_000_003 + event.n + 1) % (1 << 61)
         one.windows.append(event.at)
+        close_due()
     return Handled(kept, closed)
