@@ -20,9 +20,10 @@ from streamapp.engine import worker
 from streamapp.engine.ledger import Ledger, Progress
 from streamapp.processors.base import Row
 
-PARTITION = int(os.environ["STREAMAPP_TEST_SLOW_PARTITION"])
-STEPS = int(os.environ["STREAMAPP_TEST_SLOW_STEPS"])
-SECONDS = float(os.environ["STREAMAPP_TEST_SLOW_SECONDS"])
+# Without them, as where pytest looks for doctests, nothing is slow.
+PARTITION = int(os.environ.get("STREAMAPP_TEST_SLOW_PARTITION", "-1"))
+STEPS = int(os.environ.get("STREAMAPP_TEST_SLOW_STEPS", "1"))
+SECONDS = float(os.environ.get("STREAMAPP_TEST_SLOW_SECONDS", "0"))
 
 
 class SlowReader:
