@@ -38,17 +38,8 @@ class Cluster:
         new = [NewTopic(topic, self.partitions, 1) for topic in topics]
         for made in self._admin.create_topics(new).values():
             made.result()
-        deadline = time.monotonic() + LEADER_SECONDS
         for topic in topics:
-            while not self._led(topic) and time.monotonic() < deadline:
-                time.sleep(0.1)
-
-    def _led(self, topic: str) -> bool:
-        try:
             self.ends(topic)
-        except KafkaException:
-            return False
-        return True
 
     def remove(self, start: str) -> None:
         """Remove all topics whose names start so; their data would fill the page cache.
@@ -86,10 +77,21 @@ class Cluster:
 
     def ends(self, topic: str) -> list[int]:
         """Return the committed end of each partition."""
-        return [
-            self._reader.get_watermark_offsets(place, timeout=10.0, cached=False)[1]
-            for place in self._places(topic)
-        ]
+        return [self._end(place) for place in self._places(topic)]
+
+    def _end(self, place: TopicPartition) -> int:
+        deadline = time.monotonic() + LEADER_SECONDS
+        while True:
+            try:
+                end = self._reader.get_watermark_offsets(place, timeout=10.0, cached=False)[1]
+            except KafkaException:
+                # No leader yet, or the client has forgotten who it is.
+                if time.monotonic() > deadline:
+                    raise
+                self._reader.list_topics(place.topic, timeout=10.0)
+                time.sleep(0.1)
+            else:
+                return int(end)
 
     def committed(self, group: str, topic: str) -> list[int]:
         """Return the committed offset of each partition, 0 where there is none."""
