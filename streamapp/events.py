@@ -47,7 +47,7 @@ Kind = Literal["short", "vod", "live", "product"]
 Status = Literal["active", "hidden", "removed"]
 
 
-class Slot(msgspec.Struct, frozen=True, gc=False):
+class Slot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One entry of a slate.
 
     Attributes:
@@ -63,7 +63,7 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     features: Served | None = None
 
 
-class Impression(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Impression(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """events.impressions: one slate as shown. `items` is empty for a search without results."""
 
     event_id: Id

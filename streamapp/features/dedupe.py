@@ -46,11 +46,13 @@ class EventIds(msgspec.Struct, gc=False):
             key: digest of the event id.
             since_ms: ids of events before this are forgotten: stream time less what is kept.
         """
-        for data in (self.tail, self.sealed.bucket(key)):
-            # The first test is much cheaper, and nearly always enough.
-            if key in data and _known(data, key, time_ms, since_ms):
-                return False
-        self.tail += _RECORD.pack(key, time_ms)
+        tail, bucket = self.tail, self.sealed.bucket(key)
+        # Whether the bytes occur at all is quickly said, and they nearly never do.
+        if key in tail and _known(tail, key, time_ms, since_ms):
+            return False
+        if key in bucket and _known(bucket, key, time_ms, since_ms):
+            return False
+        self.tail = tail + _RECORD.pack(key, time_ms)
         return True
 
     def seal(self, since_ms: int) -> bytes | None:

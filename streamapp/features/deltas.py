@@ -74,14 +74,16 @@ class ItemDeltas:
         """Count an impression, and the clicks expected of its position, for each slot."""
         time_ms = slate.occurred_at_ms
         f0, f1, f2 = self._weigh(time_ms)
+        item = self._item
         for slot in slate.items:
-            sums = self._item(slot.item_id, time_ms)
+            sums = item(slot.item_id, time_ms)
             rate = click_rate(slot.position)
-            if "impressions" not in sums:
+            known = sums.get("impressions")
+            if known is None:
                 sums["impressions"] = [1.0, f0, f1, f2]
                 sums["expected_clicks"] = [rate, rate * f0, rate * f1, rate * f2]
                 continue
-            known, expected = sums["impressions"], sums["expected_clicks"]
+            expected = sums["expected_clicks"]
             known[0] += 1.0
             known[1] += f0
             known[2] += f1
@@ -99,10 +101,11 @@ class ItemDeltas:
 
     def _close(self) -> Iterator[ItemDelta]:
         pending, self._pending = self._pending, {}
-        landmark_ms = self._landmark_ms
+        as_of_ms, (f0, f1, f2) = self._landmark_ms, growth(0)
         for item_id, delta in pending.items():
-            as_of_ms = delta.as_of_ms
-            f0, f1, f2 = growth(landmark_ms - as_of_ms)
+            if delta.as_of_ms != as_of_ms:  # items of one slate come together
+                as_of_ms = delta.as_of_ms
+                f0, f1, f2 = growth(self._landmark_ms - as_of_ms)
             for sums in delta.sums.values():
                 sums[1] *= f0
                 sums[2] *= f1

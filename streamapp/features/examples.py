@@ -7,7 +7,7 @@ what is the same for a slate, what the catalog says of an item, and the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,7 +19,8 @@ SEGMENT = "all"
 """The model segment an example is for."""
 
 _CLICKED, _IGNORED = Labels(clicked=True), Labels(clicked=False)
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 
 
 class _SlatePart(msgspec.Struct, frozen=True, gc=False):
@@ -37,13 +38,12 @@ class _SlatePart(msgspec.Struct, frozen=True, gc=False):
 
 
 class _SlotPart(msgspec.Struct, frozen=True, gc=False):
-    """The other fields of an `Example`."""
+    """The other fields of an `Example`, without its features."""
 
     example_id: str
     item_id: str
     position: int
     propensity: float | None
-    features: msgspec.Raw
     labels: Labels
     weight: float
 
@@ -63,33 +63,32 @@ class _SharedFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True)
     last_category: str | None = None
 
 
-def examples(
-    viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int
-) -> Iterator[bytes]:
-    """Yield the examples of a slate as JSON: all that were clicked, a share of the others."""
-    shown = slate.shown
-    common = _common(viewer_id, shown, computed_at_ms)
-    features = _Features(shown)
-    clicked, ignored_weight = slate.clicked, 1.0 / keep_rate if keep_rate else 0.0
-    for index, item_id in enumerate(shown.item_ids):
-        position = shown.positions[index]
-        example_id = f"{shown.request_id}:{position}"
+def examples(viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int) -> list[bytes]:
+    """Return the examples of a slate as JSON: all that were clicked, a share of the others."""
+    shown, clicked = slate.shown, slate.clicked
+    request_id = shown.request_id
+    ignored_weight = 1.0 / keep_rate if keep_rate else 0.0
+    parts: list[_SlotPart] = []
+    kept: list[int] = []
+    for index, slot in enumerate(shown.impression.items):
+        example_id = f"{request_id}:{slot.position}"
         if index in clicked:
             labels, weight = _CLICKED, 1.0
         elif keep_rate < 1.0 and fraction(example_id) >= keep_rate:
             continue
         else:
             labels, weight = _IGNORED, ignored_weight
-        slot = _SlotPart(
-            example_id,
-            item_id,
-            position,
-            shown.propensities[index],
-            features.of(index),
-            labels,
-            weight,
+        kept.append(index)
+        parts.append(
+            _SlotPart(example_id, slot.item_id, slot.position, slot.propensity, labels, weight)
         )
-        yield common + _encode(slot)[1:]
+    common = _common(viewer_id, shown, computed_at_ms)
+    features = _features(shown)
+    lines = _encode_lines(parts).splitlines()
+    return [
+        b"".join((common, line[1:-1], b',"features":', features[index], b"}"))
+        for index, line in zip(kept, lines, strict=True)
+    ]
 
 
 def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
@@ -99,7 +98,7 @@ def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
         SEGMENT,
         shown.request_id,
         viewer_id,
-        shown.surface,
+        shown.impression.surface,
         shown.served_ms,
         shown.due_ms,
         shown.due_ms,
@@ -108,36 +107,44 @@ def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
     return _encode(part)[:-1] + b","
 
 
-class _Features:
-    """The features of each slot: those it was served with, or else those known then.
+def _features(shown: Shown) -> list[bytes]:
+    """Return the features of each slot: those it was served with, or else those known then.
 
     Item, surface and position are fields of the example itself.
     """
+    impression, category = shown.impression, shown.last_category
+    shared = _SharedFeatures(
+        shown.clicks,
+        shown.watches,
+        shown.completes,
+        impression.device,
+        impression.country,
+        category,
+    )
+    start = _encode(shared)[:-1]
+    last = None if category is None else b'"category":' + _encode(category)
+    return [
+        _of_item(start, bytes(known), last) if slot.features is None else _served(slot.features)
+        for slot, known in zip(impression.items, shown.features, strict=True)
+    ]
 
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
-        category = shown.last_category
-        self._category = None if category is None else b'"category":' + _encode(category)
-        shared = _SharedFeatures(
-            shown.clicks,
-            shown.watches,
-            shown.completes,
-            shown.device,
-            shown.country,
-            category,
-        )
-        self._shared = _encode(shared)[:-1]
 
-    def of(self, index: int) -> msgspec.Raw:
-        """Return the features of a slot as a JSON object."""
-        known = self._shown.features[index]
-        if self._shown.served[index]:
-            return known
-        item = bytes(known)
-        if self._category is not None:
-            same = b',"same_category":1' if self._category in item else b',"same_category":0'
-        else:
-            same = b""
-        if item == b"{}":
-            return msgspec.Raw(self._shared + b"}")
-        return msgspec.Raw(self._shared + same + b"," + item[1:])
+def _of_item(start: bytes, item: bytes, last: bytes | None) -> bytes:
+    """Return what is known of the viewer and of an item, and whether they clicked its like last."""
+    if item == b"{}":
+        return start + b"}"
+    if last is None:
+        return start + b"," + item[1:]
+    same = b',"same_category":1,' if last in item else b',"same_category":0,'
+    return start + same + item[1:]
+
+
+def _served(features: Mapping[str, float | str | bool | None]) -> bytes:
+    """Return features as they were served, as numbers and strings."""
+    return _encode(
+        {
+            name: float(value) if isinstance(value, bool) else value
+            for name, value in features.items()
+            if value is not None
+        }
+    )

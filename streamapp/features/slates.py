@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streamapp.events import Click, Impression, Slot
+from streamapp.events import Click, Impression
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import MINUTE_MS
 from streamapp.features.recent import RecentActions
@@ -36,29 +36,30 @@ class Shown(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A slate as it was shown, and what was known then; also its row in the changelog.
 
     Attributes:
+        due_ms: when its window closes.
         last_category: of the item the viewer had clicked last.
         clicks, watches, completes: among the viewer's last 50 actions.
-        item_ids, positions, propensities, features: one a slot.
-        served: for each slot, whether its features are those it was served with (and not
-            those of the item in the catalog).
+        features: for each slot, what the catalog said of its item, as a JSON object.
     """
 
     version: int
-    request_id: str
-    served_ms: int
+    impression: Impression
     due_ms: int
-    surface: str
-    device: str | None
-    country: str | None
     last_category: str | None
     clicks: int
     watches: int
     completes: int
-    item_ids: tuple[str, ...]
-    positions: tuple[int, ...]
-    propensities: tuple[float | None, ...]
     features: tuple[msgspec.Raw, ...]
-    served: tuple[bool, ...]
+
+    @property
+    def request_id(self) -> str:
+        """Which request the slate answered."""
+        return self.impression.request_id
+
+    @property
+    def served_ms(self) -> int:
+        """When it was shown."""
+        return self.impression.occurred_at_ms
 
     def row(self) -> bytes:
         """Return the changelog row."""
@@ -110,19 +111,15 @@ class Slate(msgspec.Struct, gc=False):
 
         An item shown twice is clicked at the position the click names, else at the top one.
         """
-        shown = self.shown
-        age_ms = click.occurred_at_ms - shown.served_ms
-        if age_ms < 0 or click.item_id not in shown.item_ids:
+        age_ms = click.occurred_at_ms - self.shown.served_ms
+        if age_ms < 0 or (click.request_id is None and age_ms > ATTRIBUTION_MS):
             return None
-        if click.request_id is None and age_ms > ATTRIBUTION_MS:
-            return None
-        return min(
-            (position != click.position, position, slot)
-            for slot, (item_id, position) in enumerate(
-                zip(shown.item_ids, shown.positions, strict=True)
-            )
-            if item_id == click.item_id
-        )[-1]
+        places = [
+            (slot.position != click.position, slot.position, index)
+            for index, slot in enumerate(self.shown.impression.items)
+            if slot.item_id == click.item_id
+        ]
+        return min(places)[-1] if places else None
 
 
 def attribute(slates: Iterable[Slate], click: Click) -> tuple[Slate, int] | None:
@@ -146,24 +143,16 @@ def open_slate(
     key: bytes, impression: Impression, window_ms: int, recent: RecentActions, catalog: Catalog
 ) -> Slate:
     """Freeze what is known now of an impression, its viewer and its items."""
-    slots, known = impression.items, catalog.features
+    known = catalog.features
     shown = Shown(
         _ROW_VERSION,
-        impression.request_id,
-        impression.occurred_at_ms,
+        impression,
         impression.occurred_at_ms + window_ms,
-        impression.surface,
-        impression.device,
-        impression.country,
         _last_category(recent, catalog),
         recent.count("click"),
         recent.count("watch"),
         recent.count("complete"),
-        tuple([slot.item_id for slot in slots]),
-        tuple([slot.position for slot in slots]),
-        tuple([slot.propensity for slot in slots]),
-        tuple([known(s.item_id) if s.features is None else _served(s) for s in slots]),
-        tuple([slot.features is not None for slot in slots]),
+        tuple([known(slot.item_id) for slot in impression.items]),
     )
     return Slate(key, shown)
 
@@ -172,13 +161,3 @@ def _last_category(recent: RecentActions, catalog: Catalog) -> str | None:
     item_id = recent.last_item("click")
     item = None if item_id is None else catalog.get(item_id)
     return None if item is None else item.category
-
-
-def _served(slot: Slot) -> msgspec.Raw:
-    """Return the features a slot was served with: numbers and strings, as JSON."""
-    features = {
-        name: float(value) if isinstance(value, bool) else value
-        for name, value in (slot.features or {}).items()
-        if value is not None
-    }
-    return msgspec.Raw(_encode(features))

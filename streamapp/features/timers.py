@@ -28,6 +28,11 @@ class Timers:
         """Add a timer."""
         heappush(self._heap, timer)
 
+    def pending(self, stream_time_ms: int) -> bool:
+        """Return whether `take` has anything to give."""
+        heap = self._heap
+        return bool(heap) and heap[0][0] < stream_time_ms
+
     def take(self, stream_time_ms: int) -> Iterator[Timer]:
         """Yield and remove the timers due before this; more may be set meanwhile."""
         heap = self._heap

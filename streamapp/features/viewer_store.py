@@ -46,10 +46,12 @@ class ViewerStore:
         rows, self._rows = self._rows, {}
         return rows.items()
 
+    def expires(self, stream_time_ms: int) -> bool:
+        """Return whether `expire` has anything to look at."""
+        return self._expiry.pending(stream_time_ms)
+
     def expire(self, stream_time_ms: int) -> Iterator[str]:
         """Forget viewers that have been idle for long, with all their rows; yield their ids."""
-        if not self._expiry.pending(stream_time_ms):
-            return
         for viewer_id in self._expiry.take(stream_time_ms):
             viewer = self._viewers[viewer_id]
             if self._expiry.due_ms(viewer.newest_ms) > stream_time_ms:

@@ -166,12 +166,12 @@ class Viewers:
             return
         window_ms = self._settings.click_window(event.surface)
         slate = open_slate(key, event, window_ms, viewer.recent, self._catalog)
+        viewer.add_slate(slate)
+        self._viewers.write(viewer, b"s", key, slate.shown.row())
         if time_ms < viewer.newest_ms:
             self.late_impressions += 1
             slate.labelled = True
-            self._viewers.write(viewer, b"c", key, slate.state())
-        viewer.add_slate(slate)
-        self._viewers.write(viewer, b"s", key, slate.shown.row())
+            self._viewers.write(viewer, b"c", key, slate.state())  # after the row it is about
         self._set_slate_timer(viewer, slate)
 
     def _set_slate_timer(self, viewer: Viewer, slate: Slate) -> None:
@@ -255,13 +255,14 @@ class Viewers:
     def advance(self, stream_time_ms: int) -> None:
         """Close the windows and playbacks that are over; forget viewers long idle."""
         self._stream_time_ms = stream_time_ms
-        for _, viewer_id, key, kind, ref in self._timers.take(stream_time_ms):
-            viewer = self._viewers.get(viewer_id)
-            if viewer is not None:
-                due = self._slate_due if kind == "slate" else self._playback_due
-                due(viewer, key, ref)
-        for viewer_id in self._viewers.expire(stream_time_ms):
-            self._touched[viewer_id] = None
+        if self._timers.pending(stream_time_ms):
+            for _, viewer_id, key, kind, ref in self._timers.take(stream_time_ms):
+                viewer = self._viewers.get(viewer_id)
+                if viewer is not None:
+                    due = self._slate_due if kind == "slate" else self._playback_due
+                    due(viewer, key, ref)
+        if self._viewers.expires(stream_time_ms):
+            self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 
     def _slate_due(self, viewer: Viewer, key: bytes, request_id: str) -> None:
         """Give the slate's examples; drop it when no older slate can be open any more."""

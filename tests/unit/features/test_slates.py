@@ -101,11 +101,3 @@ def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
     recent.add(Action(2, "e", 0, "a"))
     assert msgspec.json.decode(shown.shown.features[0]) == {"category": "drama"}
     assert (shown.shown.last_category, shown.shown.clicks) == ("drama", 1)
-
-
-def test_features_an_item_was_served_with_go_before_those_of_the_catalog() -> None:
-    catalog = Catalog()
-    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "drama"}))
-    shown = slate("r:a", catalog=catalog, features={"x": 0.5, "new": True, "y": None, "z": "q"})
-    assert msgspec.json.decode(shown.shown.features[0]) == {"x": 0.5, "new": 1.0, "z": "q"}
-    assert shown.shown.served == (True,)

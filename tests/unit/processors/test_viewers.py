@@ -144,9 +144,10 @@ def test_a_slate_of_a_short_window_still_owns_its_clicks_when_an_older_one_is_op
 def test_an_impression_after_a_later_event_of_its_viewer_gives_no_example() -> None:
     pipeline = Pipeline(settings())
     pipeline.play([acted("c1", 5, "a"), shown("e1", 4, "a"), shown("e2", 5, "b")])
+    assert viewers(pipeline).late_impressions == 1
+    pipeline.viewers.kill()
     pipeline.advance(at(100))
     assert examples(pipeline) == {"b": False}
-    assert viewers(pipeline).late_impressions == 1
     assert totals(pipeline, "a")["impressions"] == 1
 
 
