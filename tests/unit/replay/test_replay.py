@@ -211,6 +211,14 @@ def test_a_catalog_line_counts_from_its_time_on_and_before_the_events_of_that_ti
     assert [signal["category"] for signal in signals] == ["first", "second", "third", "third", None]
 
 
+def test_a_catalog_line_counts_from_its_time_on_within_one_cut_too(tmp_path):
+    slot = [{"item_id": "i1", "position": 1}]
+    shown = [impression(START + 10 * n, n, items=slot) for n in range(3)]
+    lines = [item("first"), item("second", published_at_ms=START + 10)]
+    source = write(tmp_path / "in", events_impressions=shown, catalog_items=lines)
+    assert categories(run(source, tmp_path / "out")) == ["first", "second", "second"]
+
+
 def test_an_item_deleted_from_the_catalog_is_deleted_from_the_signals(tmp_path):
     deletion = {"key": "i1", "value": None, "timestamp_ms": START + HOUR}
     source = write(
@@ -394,6 +402,17 @@ def test_windows_still_open_at_the_end_are_closed_and_what_they_give_is_learned(
         ("i1", "watch"),
         ("i1", "click"),
     ]
+
+
+def test_a_version_still_owed_at_the_end_is_published(tmp_path):
+    source = write(
+        tmp_path / "in",
+        events_impressions=[impression(START, 1), impression(START + 500, 2)],
+        events_clicks=[click(START + 2 * MINUTE + 100)],
+    )
+    target = run(source, tmp_path / "out")
+    # The second slate's window closes half a second after the first's was published.
+    assert [v["examples"] for v in values(target, "models.versions")] == [2, 4]
 
 
 def test_the_longest_click_window_of_any_surface_is_closed_too(tmp_path):
