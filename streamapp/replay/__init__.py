@@ -1,6 +1,6 @@
 """`streamapp replay`: files of events through the processors that run live, without Kafka.
 
-The same files give the same bytes, whatever they are read in: nothing but event time decides
+The same files give the same bytes, however they are read: nothing but event time decides
 what is merged when and where a cut is taken, and `computed_at_ms` is the stream time of the cut.
 
 ::
@@ -8,6 +8,9 @@ what is merged when and where a cut is taken, and `computed_at_ms` is the stream
     events.*.jsonl ──▶ ingest ──▶ activity.items ────▶ signals ──▶ signals.items.jsonl
     catalog.items.jsonl  │   └──▶ training.examples ─▶ learn ────▶ models.*.jsonl
                          └──▶ signals.viewers.jsonl, training.examples.jsonl, events.rejected.jsonl
+
+Files are read as they are needed, whatever their size; what stays in memory is what a worker holds,
+and catalog.items whole. With `--sort` the events are held too.
 
 Bad lines go to events.rejected, with the line number as offset. When the files have ended, the
 windows still open are closed. See `files` for what a line may hold, `cascade` for the cuts.
