@@ -158,6 +158,11 @@ class Worker:
 
     def _make(self, partition: int) -> tuple[Task, Ledger]:
         settings, of = self.settings, self.role
+        if partition >= self.partitions:
+            raise ConfigurationError(
+                f"partition {partition} of an input came into being while {of.name} ran with "
+                f"{self.partitions} partitions; see `streamapp topics check`"
+            )
         routing = Routing(partitioner(settings.partitioner), settings.partitioner, self.partitions)
         task = Task(
             partition,

@@ -26,6 +26,7 @@ from tests.kafka.workers import WorkerProcess
 CLICKS = "events.clicks"
 PARTITIONS = 3
 EVENTS_READ = 'streamapp_events_total{topic="events.clicks"}'
+COMMITS = "streamapp_commit_seconds_count"
 
 
 def clicks(first: int, count: int) -> list[Sent]:
@@ -111,6 +112,11 @@ async def test_unequal_partition_counts_are_named_with_the_command_to_run(settin
     watches = settings.topic("events.watches")
     async with clients.admin(settings) as admin:
         await admin.create_partitions({watches: NewPartitions(4)})
+
+    async def shown() -> bool:
+        return await clients.partition_counts(settings, [watches]) == {watches: 4}
+
+    await until(shown, "the fourth partition", 10.0)
     with WorkerProcess("ingest", settings, tmp_path / "w") as worker:
         line = told_by(worker)
     assert f"{watches} has 4" in line
@@ -233,7 +239,7 @@ async def test_sigterm_under_load_leaves_nothing_half_done(settings, tmp_path):
     before = 0
     for attempt in range(2):
         with WorkerProcess("ingest", settings, tmp_path / f"w{attempt}") as worker:
-            worker.until(lambda it: it.metrics().get(EVENTS_READ, 0) > 0, "the first clicks")
+            worker.until(lambda it: it.metrics().get(COMMITS, 0) > 0, "the first commit")
             assert worker.stop() == 0
         counted = clicks_in(await read_all(settings, ["activity.items"]))
         assert counted == sum((await consumed(settings)).values()) > before

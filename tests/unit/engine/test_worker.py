@@ -13,7 +13,7 @@ from streamapp.engine.ownership import Owned
 from streamapp.engine.roles import ROLES
 from streamapp.engine.task import Task
 from streamapp.engine.worker import STALLED_SECONDS, Worker
-from streamapp.errors import StreamappError
+from streamapp.errors import ConfigurationError, StreamappError
 from streamapp.settings import Settings
 from tests.unit.engine.tally import INPUTS, Event, Tally, record
 
@@ -124,6 +124,14 @@ def test_a_commit_that_takes_too_long_is_a_stall(worker):
         owned.commit.cancel()
 
     asyncio.run(run())
+
+
+def test_a_partition_added_while_it_runs_is_not_taken(worker):
+    # It has no changelog, and keys would go to other tasks than their state.
+    worker.partitions = 3
+    assert worker._make(2)[0].partition == 2
+    with pytest.raises(ConfigurationError, match=r"partition 3 .* `streamapp topics check`"):
+        worker._make(3)
 
 
 def test_the_first_failure_is_the_one_told(worker):
