@@ -75,9 +75,45 @@ def patient(client: AIOKafkaClient) -> None:
     client._get_conn = get_conn
 
 
-def reader(settings: Settings, *, from_start: bool = True) -> AIOKafkaConsumer:
+class KafkaConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
+    """aiokafka's consumer, patient, and always closed in the end.
+
+    Its own `stop` raises CancelledError, and leaves the rest open, when a fetch has just failed:
+    whoever stops it would seem to be cancelled. Its own `start` leaves everything open.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        patient(self._client)
+
+    async def start(self) -> None:
+        """Connect; what cannot be started is closed."""
+        try:
+            await super().start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close; raises CancelledError only when the caller has been cancelled."""
+        try:
+            await super().stop()
+        except asyncio.CancelledError:
+            await self._abandon()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+
+    async def _abandon(self) -> None:
+        if self._fetcher is not None:
+            for task in (self._fetcher._fetch_task, *self._fetcher._pending_tasks):
+                task.cancel()
+        await self._client.close()
+
+
+def reader(settings: Settings, *, from_start: bool = True) -> KafkaConsumer:
     """A read-committed consumer without a group; partitions are assigned by the caller."""
-    consumer = AIOKafkaConsumer(
+    return KafkaConsumer(
         **client_options(settings),
         isolation_level="read_committed",
         check_crcs=settings.check_crcs,
@@ -86,8 +122,6 @@ def reader(settings: Settings, *, from_start: bool = True) -> AIOKafkaConsumer:
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
-    patient(consumer._client)
-    return consumer
 
 
 def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:

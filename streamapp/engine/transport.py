@@ -31,7 +31,7 @@ from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.transport.drivers.aiokafka import Transport as FaustTransport
 from faust.types import TP, AppT, ConsumerMessage, Message
 
-from streamapp.engine.clients import client_options, patient
+from streamapp.engine.clients import KafkaConsumer, client_options
 from streamapp.settings import Settings
 
 POLL_RECORDS = 4_000
@@ -115,7 +115,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         # assignor for an app without tables: one transactional id would live on two workers.
         settings = cast("Transport", transport).settings
         self._assignor = self.app.assignor
-        consumer = AIOKafkaConsumer(
+        return KafkaConsumer(
             **client_options(settings),
             client_id=self.app.conf.broker_client_id,
             group_id=self.app.conf.id,
@@ -131,8 +131,6 @@ class ConsumerThread(AIOKafkaConsumerThread):
             fetch_max_wait_ms=FETCH_WAIT_MS,
             retry_backoff_ms=50,
         )
-        patient(consumer._client)
-        return consumer
 
     async def fetch(self, active: frozenset[TP]) -> Fetched:
         """Take what has been read of these partitions, or wait a little for something."""

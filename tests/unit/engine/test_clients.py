@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamapp.engine import clients
-from streamapp.engine.clients import RECONNECT_SECONDS, abandon, patient
+from streamapp.engine.clients import RECONNECT_SECONDS, KafkaConsumer, abandon, patient
 
 
 class Connecting:
@@ -98,3 +98,52 @@ async def test_a_producer_that_never_connected_is_abandoned():
     )
     await abandon(producer)
     assert closed
+
+
+class Closing:
+    """Stands for the insides of a consumer whose last fetch has failed, and waits."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._fetch_task = asyncio.create_task(asyncio.sleep(60))
+        self._pending_tasks = {asyncio.create_task(asyncio.sleep(60))}
+
+    async def close(self) -> None:
+        (waiting,) = self._pending_tasks
+        waiting.cancel()
+        await waiting
+
+
+class Client:
+    closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def consumer() -> Any:
+    made: Any = KafkaConsumer.__new__(KafkaConsumer)
+    made._closed, made._coordinator = False, None
+    made._fetcher, made._client = Closing(), Client()
+    made._source_traceback = None
+    return made
+
+
+async def test_a_consumer_whose_fetch_has_failed_stops_without_seeming_cancelled():
+    stopping = consumer()
+    await stopping.stop()
+    await asyncio.sleep(0)
+    assert stopping._client.closed
+    assert stopping._fetcher._fetch_task.cancelled()
+
+
+async def test_a_caller_that_is_cancelled_while_it_stops_a_consumer_stays_cancelled():
+    stopping = consumer()
+    gate = asyncio.Event()
+    stopping._fetcher.close = gate.wait
+    caller = asyncio.create_task(stopping.stop())
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert stopping._client.closed

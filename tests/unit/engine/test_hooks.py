@@ -183,7 +183,7 @@ async def test_the_app_uses_our_transport_our_consumer_and_our_thread(app):
 
 async def test_faust_makes_its_kafka_consumer_where_ours_reads_committed(app, monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(transport, "AIOKafkaConsumer", recording(given))
+    monkeypatch.setattr(transport, "KafkaConsumer", recording(given))
     thread = app.consumer._thread
     thread._create_consumer(loop=thread.thread_loop)
     look = "ConsumerThread._create_worker_consumer"
@@ -196,7 +196,7 @@ async def test_faust_makes_its_kafka_consumer_where_ours_reads_committed(app, mo
 
 async def test_partitions_are_assigned_by_fausts_own_assignor(app, monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(transport, "AIOKafkaConsumer", recording(given))
+    monkeypatch.setattr(transport, "KafkaConsumer", recording(given))
     app.consumer._thread._create_consumer(loop=app.consumer._thread.thread_loop)
     (assignor,) = given["partition_assignment_strategy"]
     assert type(assignor) is PartitionAssignor, "look at ConsumerThread._create_worker_consumer"
@@ -677,6 +677,13 @@ def test_a_client_that_cannot_connect_says_so_with_none():
     has(AIOKafkaProducer.__init__, "self.client = AIOKafkaClient(", look=look)
 
 
+def test_a_consumer_ends_its_fetches_by_cancelling_them():
+    look = "clients.KafkaConsumer"
+    has(AIOKafkaFetcher.close, "for x in self._pending_tasks:", "x.cancel()", "await x", look=look)
+    has(AIOKafkaFetcher.__init__, "self._fetch_task = create_task(", look=look)
+    has(AIOKafkaConsumer.stop, "self._fetcher.close()", "self._client.close()", look=look)
+
+
 def test_a_cancelled_sender_waits_for_its_own_tasks():
     look = "clients.abandon"
     has(AIOKafkaProducer.stop, "if self._closed:", "self._closed = True", look=look)
@@ -691,7 +698,7 @@ def test_a_cancelled_sender_waits_for_its_own_tasks():
 
 def test_a_reader_takes_the_options_it_is_given(monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(clients, "AIOKafkaConsumer", recording(given))
+    monkeypatch.setattr(clients, "KafkaConsumer", recording(given))
     clients.reader(settings())
     takes(AIOKafkaConsumer.__init__, *given, look="clients.reader")
     assert given["isolation_level"] == "read_committed"
