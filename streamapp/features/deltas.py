@@ -8,15 +8,19 @@ import msgspec
 
 from streamapp.events import Impression
 from streamapp.features.decay import SPAN_MS, growth
-from streamapp.signals import ItemDelta
+from streamapp.signals import SCHEMA
+
+_encode = msgspec.json.Encoder().encode
 
 
-class _Pending(msgspec.Struct, gc=False):
-    """One item's delta in the making: forward-decayed sums, as in `DecayedCounters`."""
+class _Delta(msgspec.Struct, gc=False):
+    """An `ItemDelta` in the making: the sums are forward decayed, as in `DecayedCounters`."""
 
+    item_id: str
     as_of_ms: int
     first_ms: int
-    sums: dict[str, list[float]]
+    deltas: dict[str, list[float]]
+    schema: int = SCHEMA
 
 
 class ItemDeltas:
@@ -28,8 +32,8 @@ class ItemDeltas:
 
     def __init__(self) -> None:
         self._landmark_ms = 0
-        self._pending: dict[str, _Pending] = {}
-        self._closed: list[ItemDelta] = []
+        self._pending: dict[str, _Delta] = {}
+        self._closed: list[_Delta] = []
         self._weighed_ms = 0
         self._weights = (1.0, 1.0, 1.0)
 
@@ -47,14 +51,14 @@ class ItemDeltas:
 
     def _item(self, item_id: str, time_ms: int) -> dict[str, list[float]]:
         """Return the sums of an item by counter."""
-        pending = self._pending.get(item_id)
-        if pending is None:
-            pending = self._pending[item_id] = _Pending(time_ms, time_ms, {})
-        elif time_ms > pending.as_of_ms:
-            pending.as_of_ms = time_ms
-        elif time_ms < pending.first_ms:
-            pending.first_ms = time_ms
-        return pending.sums
+        delta = self._pending.get(item_id)
+        if delta is None:
+            delta = self._pending[item_id] = _Delta(item_id, time_ms, time_ms, {})
+        elif time_ms > delta.as_of_ms:
+            delta.as_of_ms = time_ms
+        elif time_ms < delta.first_ms:
+            delta.first_ms = time_ms
+        return delta.deltas
 
     def add(self, item_id: str, time_ms: int, amounts: Iterable[tuple[str, float]]) -> None:
         """Count amounts by counter for an item, all at one event time."""
@@ -93,26 +97,24 @@ class ItemDeltas:
             expected[2] += rate * f1
             expected[3] += rate * f2
 
-    def take(self) -> Iterator[ItemDelta]:
-        """Yield the deltas since the last call, items in the order they were first touched."""
+    def take(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the deltas since the last call: item id and encoded `ItemDelta`."""
         closed, self._closed = self._closed, []
-        yield from closed
-        yield from self._close()
+        for delta in closed:
+            yield delta.item_id, _encode(delta)
+        for delta in self._close():
+            yield delta.item_id, _encode(delta)
 
-    def _close(self) -> Iterator[ItemDelta]:
+    def _close(self) -> Iterator[_Delta]:
+        """Yield the pending deltas with their sums as at their own time."""
         pending, self._pending = self._pending, {}
         as_of_ms, (f0, f1, f2) = self._landmark_ms, growth(0)
-        for item_id, delta in pending.items():
+        for delta in pending.values():
             if delta.as_of_ms != as_of_ms:  # items of one slate come together
                 as_of_ms = delta.as_of_ms
                 f0, f1, f2 = growth(self._landmark_ms - as_of_ms)
-            for sums in delta.sums.values():
+            for sums in delta.deltas.values():
                 sums[1] *= f0
                 sums[2] *= f1
                 sums[3] *= f2
-            yield ItemDelta(
-                item_id=item_id,
-                as_of_ms=as_of_ms,
-                first_ms=delta.first_ms,
-                deltas=delta.sums,
-            )
+            yield delta

@@ -1,8 +1,8 @@
 """Labelled examples: the slots of a slate with their features and what came of them.
 
 A slate of ten becomes ten records, so this is where a worker spends the most of its time.
-`Example` in `streamapp.signals` is the contract; here it is written in parts, each encoded once:
-what is the same for a slate, what the catalog says of an item, and the rest.
+`Example` in `streamapp.signals` is the contract; here it is written from parts that are each
+encoded once: what is the same for a slate, and what the catalog says of an item.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import msgspec
 
 from streamapp.features.digest import fraction
 from streamapp.features.slates import Shown, Slate
-from streamapp.signals import SCHEMA, Labels
+from streamapp.signals import SCHEMA
 
 SEGMENT = "all"
 """The model segment an example is for."""
 
-_CLICKED, _IGNORED = Labels(clicked=True), Labels(clicked=False)
-_encoder = msgspec.json.Encoder()
-_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
+_encode = msgspec.json.Encoder().encode
 
 
 class _SlatePart(msgspec.Struct, frozen=True, gc=False):
@@ -37,15 +35,11 @@ class _SlatePart(msgspec.Struct, frozen=True, gc=False):
     computed_at_ms: int
 
 
-class _SlotPart(msgspec.Struct, frozen=True, gc=False):
-    """The other fields of an `Example`, without its features."""
-
-    example_id: str
-    item_id: str
-    position: int
-    propensity: float | None
-    labels: Labels
-    weight: float
+_SLOT = (
+    b'%b"example_id":%b:%d","item_id":%b,"position":%d,"propensity":%b,'
+    b'"labels":{"clicked":%b},"weight":%b,"features":%b}'
+)
+"""An example: after the fields all of a slate have in common, the other ones."""
 
 
 class _SharedFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -66,29 +60,25 @@ class _SharedFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True)
 def examples(viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int) -> list[bytes]:
     """Return the examples of a slate as JSON: all that were clicked, a share of the others."""
     shown, clicked = slate.shown, slate.clicked
-    request_id = shown.request_id
-    ignored_weight = 1.0 / keep_rate if keep_rate else 0.0
-    parts: list[_SlotPart] = []
-    kept: list[int] = []
-    for index, slot in enumerate(shown.impression.items):
-        example_id = f"{request_id}:{slot.position}"
+    common = _common(viewer_id, shown, computed_at_ms)
+    request = _encode(shown.request_id)[:-1]
+    ignored_weight = _encode(1.0 / keep_rate) if keep_rate else b""
+    made = []
+    for index, (slot, features) in enumerate(
+        zip(shown.impression.items, _features(shown), strict=True)
+    ):
         if index in clicked:
-            labels, weight = _CLICKED, 1.0
-        elif keep_rate < 1.0 and fraction(example_id) >= keep_rate:
+            label, weight = b"true", b"1.0"
+        elif keep_rate < 1.0 and fraction(f"{shown.request_id}:{slot.position}") >= keep_rate:
             continue
         else:
-            labels, weight = _IGNORED, ignored_weight
-        kept.append(index)
-        parts.append(
-            _SlotPart(example_id, slot.item_id, slot.position, slot.propensity, labels, weight)
+            label, weight = b"false", ignored_weight
+        item, position = _encode(slot.item_id), slot.position
+        propensity = b"null" if slot.propensity is None else _encode(slot.propensity)
+        made.append(
+            _SLOT % (common, request, position, item, position, propensity, label, weight, features)
         )
-    common = _common(viewer_id, shown, computed_at_ms)
-    features = _features(shown)
-    lines = _encode_lines(parts).splitlines()
-    return [
-        b"".join((common, line[1:-1], b',"features":', features[index], b"}"))
-        for index, line in zip(kept, lines, strict=True)
-    ]
+    return made
 
 
 def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:

@@ -123,7 +123,10 @@ class Viewer(msgspec.Struct, gc=False):
 
     def slate(self, request_id: str, key: bytes) -> Slate | None:
         """Return a slate."""
-        return next((s for s in self.slates.get(request_id, ()) if s.key == key), None)
+        for slate in self.slates.get(request_id, ()):
+            if slate.key == key:
+                return slate
+        return None
 
     def all_slates(self) -> list[Slate]:
         """Return the slates of all requests."""

@@ -58,6 +58,10 @@ class Cut:
         by = raw if partition_by is None else partition_by.encode()
         self.outputs.setdefault(topic, []).append((raw, value, by))
 
+    def emit_all(self, topic: str, key: bytes, values: Iterable[bytes]) -> None:
+        """Add output records that have their key in common."""
+        self.outputs.setdefault(topic, []).extend([(key, value, key) for value in values])
+
     @property
     def empty(self) -> bool:
         """True when there is nothing to write."""

@@ -296,13 +296,13 @@ class Viewers:
 
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Emit what has come up since the last cut."""
-        for delta in self._deltas.take():
-            cut.emit(ITEMS, delta.item_id, _encode(delta))
+        for item_id, delta in self._deltas.take():
+            cut.emit(ITEMS, item_id, delta)
         labelled, self._labelled = self._labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate in labelled:
-            for example in examples(viewer_id, slate, keep_rate, cut.computed_at_ms):
-                cut.emit(EXAMPLES, _SEGMENT_KEY, example)
+            made = examples(viewer_id, slate, keep_rate, cut.computed_at_ms)
+            cut.emit_all(EXAMPLES, _SEGMENT_KEY, made)
         touched, self._touched = self._touched, {}
         for viewer_id in touched | self._owed:
             self._publish(viewer_id, cut, touched=viewer_id in touched)

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from streamapp.events import decode_impression
-from streamapp.features import examples as module
 from streamapp.features.catalog import Catalog
 from streamapp.features.examples import examples
 from streamapp.features.recent import Action, RecentActions
@@ -59,8 +58,6 @@ def test_an_example_says_what_was_shown_where_and_what_came_of_it() -> None:
 def test_an_example_has_exactly_the_fields_of_the_contract() -> None:
     (value,) = examples("v", slate([{"item_id": "a"}]), 1.0, START)
     assert set(msgspec.json.decode(value)) == set(Example.__struct_fields__)
-    parts = (*module._SlatePart.__struct_fields__, *module._SlotPart.__struct_fields__)
-    assert sorted([*parts, "features"]) == sorted(Example.__struct_fields__)
 
 
 def test_features_are_those_known_when_it_was_shown() -> None:
