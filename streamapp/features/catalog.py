@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from streamapp.errors import Rejection
@@ -49,12 +51,13 @@ class Catalog:
         """Return what is known of an item, None if nothing."""
         return self._items.get(item_id)
 
-    def features(self, item_id: str) -> msgspec.Raw:
-        """Return the features of an item as a JSON object, empty when it is not known.
+    def features(self, item_ids: Iterable[str]) -> tuple[msgspec.Raw, ...]:
+        """Return the features of items, each as a JSON object, empty when it is not known.
 
         An item is shown thousands of times between two changes, so they are encoded once.
         """
-        return self._features.get(item_id, _NOTHING)
+        known = self._features.get
+        return tuple([known(item_id, _NOTHING) for item_id in item_ids])
 
     def __len__(self) -> int:
         return len(self._items)

@@ -143,7 +143,6 @@ def open_slate(
     key: bytes, impression: Impression, window_ms: int, recent: RecentActions, catalog: Catalog
 ) -> Slate:
     """Freeze what is known now of an impression, its viewer and its items."""
-    known = catalog.features
     shown = Shown(
         _ROW_VERSION,
         impression,
@@ -152,7 +151,7 @@ def open_slate(
         recent.count("click"),
         recent.count("watch"),
         recent.count("complete"),
-        tuple([known(slot.item_id) for slot in impression.items]),
+        catalog.features([slot.item_id for slot in impression.items]),
     )
     return Slate(key, shown)
 

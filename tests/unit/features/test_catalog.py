@@ -33,7 +33,7 @@ def test_a_null_deletes_what_was_known_and_nothing_else() -> None:
     assert not catalog.update("j", None)
     assert catalog.update("i", None)
     assert catalog.get("i") is None
-    assert bytes(catalog.features("i")) == b"{}"
+    assert [bytes(known) for known in catalog.features(["i"])] == [b"{}"]
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,6 @@ def test_a_bad_record_is_rejected_and_what_was_known_stays(value: bytes, reason:
 def test_features_hold_what_is_known_and_leave_out_the_rest() -> None:
     catalog = Catalog()
     catalog.update("i", record("i", category="drama", kind="vod", title="x", duration_ms=0))
-    assert msgspec.json.decode(catalog.features("i")) == {"category": "drama", "kind": "vod"}
+    known, unknown = catalog.features(["i", "j"])
+    assert msgspec.json.decode(known) == {"category": "drama", "kind": "vod"}
+    assert bytes(unknown) == b"{}"
