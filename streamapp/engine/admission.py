@@ -25,6 +25,9 @@ REJECTED = "events.rejected"
 KEPT_BYTES = 64 * 1024
 """How much of a rejected record is kept; a larger one could not be written at all."""
 
+REMEMBERED_KEYS = 1 << 16
+"""Of a task, whose partition is known to be right: popular keys come again."""
+
 UNLIMITED_MS = 1 << 61
 """A bound that no time exceeds."""
 
@@ -68,13 +71,13 @@ class Admission:
         self.partition = partition
         self.rules = rules
         self.routing = routing
-        self._ahead_ms = rules.in_future_ms
+        self._routed: dict[bytes | None, str] = {}
 
     def admit(
         self,
         topic: str,
         records: Sequence[Record],
-        decode: Callable[[str, bytes], Event],
+        decode: Callable[[bytes], Event],
         queue: deque[Entry],
     ) -> None:
         """Decode and check records, and queue what became of each.
@@ -82,21 +85,28 @@ class Admission:
         Raises:
             ProcessorFailed: the decoder raised something else than a Rejection.
         """
-        check, put = self._check, queue.append
-        limit, named = self.rules.max_event_bytes, self.rules.skip
+        put, routed = queue.append, self._routed
+        # Where records are to be left out, each is looked at more closely.
+        limit = -1 if self.rules.skip else self.rules.max_event_bytes
+        ahead_ms = self.rules.in_future_ms
         for record in records:
             value = record.value
             try:
-                if value is None or len(value) > limit or named:
+                if value is None or len(value) > limit:
                     value = self._whole(topic, record)
-                event = decode(topic, value)
-                check(record, event)
+                event = decode(value)
+                time_ms = event.occurred_at_ms
+                # What a check of this key found out is not found out again for each event.
+                if routed.get(record.key) != event.key:
+                    self._check_key(record.key, event)
+                if time_ms > record.timestamp + ahead_ms:
+                    self._check_time(record, time_ms)
             except Rejection as rejection:
                 put((AT_ONCE, rejection, record))
             except Exception as exc:
                 raise ProcessorFailed(topic, self.partition, record.offset, exc) from exc
             else:
-                put((event.occurred_at_ms, event, record))
+                put((time_ms, event, record))
 
     def _whole(self, topic: str, record: Record) -> bytes:
         rules, value = self.rules, record.value
@@ -110,15 +120,11 @@ class Admission:
             )
         return value
 
-    def _check(self, record: Record, event: Event) -> None:
-        key, written_ms, routing = record.key, record.timestamp, self.routing
+    def _check_key(self, key: bytes | None, event: Event) -> None:
         if key is None or key != event.key.encode():
             shown = None if key is None else key[:100]
             raise Rejection("key_mismatch", f"record key {shown!r}, key field {event.key!r}")
-        if event.occurred_at_ms > written_ms + self._ahead_ms and written_ms >= 0:
-            raise Rejection(
-                "in_future", f"occurred_at_ms {event.occurred_at_ms}, written at {written_ms}"
-            )
+        routing = self.routing
         if routing is not None:
             belongs = routing.partitioner(key, routing.partitions)
             if belongs != self.partition:
@@ -128,6 +134,13 @@ class Admission:
                     f"{routing.partitions}, it came on {self.partition}: joins need one "
                     "partitioner on all event topics (STREAMAPP_PARTITIONER)",
                 )
+        if len(self._routed) >= REMEMBERED_KEYS:
+            self._routed.clear()
+        self._routed[key] = event.key
+
+    def _check_time(self, record: Record, time_ms: int) -> None:
+        if record.timestamp >= 0:
+            raise Rejection("in_future", f"occurred_at_ms {time_ms}, written at {record.timestamp}")
 
 
 def too_late(event: Event, stream_time_ms: int, rules: Rules) -> Rejection:

@@ -196,6 +196,11 @@ class FaustReading:
         """The epoch batches of this input must have."""
         return self._consumer.epoch(self._tp(topic, partition))
 
+    def unread(self, partition: int) -> int:
+        """Committed records of this partition of the inputs that have not been fetched."""
+        remaining = self._consumer.remaining
+        return sum(remaining.get(self._tp(topic, partition), 0) for topic in self._physical)
+
     @property
     def in_touch(self) -> bool:
         """The brokers answer."""

@@ -9,10 +9,12 @@ is of no use: the task is dropped and a new ledger begins again with `fence`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -23,11 +25,13 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamapp.engine import clients
+from streamapp.engine.fetching import fetched
 from streamapp.engine.partitioner import Partitioner, partitioner
 from streamapp.errors import BrokersUnavailable, CommitFailed, ConfigurationError
-from streamapp.processors.base import Cut, Output, Row
+from streamapp.processors.base import Cut, Row
 from streamapp.settings import Settings
 
 RESTORE_RECORDS = 10_000
@@ -40,10 +44,19 @@ NOT_ALLOWED = (
     TransactionalIdAuthorizationFailed,
 )
 
+RESTORE_SECONDS = 0.2
+"""How long one step waits for rows."""
+
 Progress = Callable[[int, int], None]
 """Called while restoring: rows read, rows remaining (offsets, so an upper bound)."""
 
-Batches = dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]]
+Records = list[tuple[bytes | None, bytes | None]]
+"""Key and value of each."""
+
+Batches = dict[tuple[str, int], Records]
+"""Records by topic and partition."""
+
+_NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 class Ledger:
@@ -107,8 +120,8 @@ class Ledger:
         done, position = 0, begin
         progress(0, end - begin)
         while position < end:
-            fetched = await consumer.getmany(tp, timeout_ms=200, max_records=RESTORE_RECORDS)
-            rows = [(r.key, r.value) for r in fetched.get(tp, ())]
+            found = await fetched(consumer._fetcher, (tp,), RESTORE_RECORDS, RESTORE_SECONDS)
+            rows = [(r.key, r.value) for r in found.get(tp, ()) if r.key is not None]
             take(rows)
             done += len(rows)
             position = await consumer.position(tp)
@@ -164,9 +177,9 @@ class Ledger:
             raise CommitFailed("the ledger is closed")
         batches = await self._batches(producer, cut)
         await producer.begin_transaction()
-        sent = []
+        sent, written_ms = [], int(time.time() * 1000)
         for (topic, partition), records in batches.items():
-            sent += await self._send(producer, topic, partition, records)
+            sent += await self._send(producer, topic, partition, records, written_ms)
         positions = {
             TopicPartition(self.inputs[name], self.partition): offset
             for name, offset in offsets.items()
@@ -176,6 +189,7 @@ class Ledger:
 
     async def _batches(self, producer: AIOKafkaProducer, cut: Cut) -> Batches:
         batches: Batches = defaultdict(list)
+        place = self._partitioner
         for name, rows in cut.rows.items():
             batches[self.changelogs[name], self.partition] += rows
         for logical, outputs in cut.outputs.items():
@@ -183,29 +197,23 @@ class Ledger:
             if topic not in self._counts:
                 self._counts[topic] = len(await producer.partitions_for(topic))
             count = self._counts[topic]
+            own = self.partition % count
+            placed: list[Records] = [[] for _ in range(count)]
             for key, value, by in outputs:
-                batches[topic, self._partition_of(by, count)].append((key, value))
+                placed[own if by is None else place(by, count)].append((key, value))
+            batches.update({(topic, p): records for p, records in enumerate(placed) if records})
         return batches
-
-    def _partition_of(self, by: bytes | None, count: int) -> int:
-        return self.partition % count if by is None else self._partitioner(by, count)
 
     @staticmethod
     async def _send(
-        producer: AIOKafkaProducer,
-        topic: str,
-        partition: int,
-        records: Sequence[Row] | Sequence[Output] | list[tuple[bytes | None, bytes | None]],
+        producer: AIOKafkaProducer, topic: str, partition: int, records: Records, written_ms: int
     ) -> list[asyncio.Future[object]]:
         """Pack records into batches and hand them over; returns their delivery futures."""
-        sent = []
-        batch = producer.create_batch()
-        for key, value, *_ in records:
-            if batch.append(timestamp=None, key=key, value=value) is None:
-                sent.append(await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-                batch.append(timestamp=None, key=key, value=value)
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        sent, done = [], 0
+        while done < len(records):
+            batch = producer.create_batch()
+            done += fill(batch, islice(records, done, None), written_ms)
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
         return sent
 
     async def close(self) -> None:
@@ -213,6 +221,24 @@ class Ledger:
         producer, self._producer = self._producer, None
         if producer is not None:
             await clients.abandon(producer)
+
+
+def fill(
+    batch: BatchBuilder, records: Iterable[tuple[bytes | None, bytes | None]], written_ms: int
+) -> int:
+    """Append records until the batch is full; return how many it took, one at least.
+
+    Straight into aiokafka's builder in C, as `BatchBuilder.append` would: that takes three times
+    as long, for serializers which are not used here.
+    """
+    append, count = batch._builder.append, 0
+    for key, value in records:
+        if append(count, written_ms, key, value, _NO_HEADERS) is None:
+            break
+        count += 1
+    batch._relative_offset = count
+    batch.close()
+    return count
 
 
 @contextmanager

@@ -66,6 +66,7 @@ class Owned:
     Attributes:
         running: restored and sought: records may be offered and cuts committed.
         read, remaining: rows restored, and an upper bound of those still to come.
+        skipped: commit intervals for which it has been far behind.
     """
 
     task: Task
@@ -73,6 +74,7 @@ class Owned:
     running: bool = False
     read: int = 0
     remaining: int = 0
+    skipped: int = 0
     taking: asyncio.Task[None] | None = field(default=None, repr=False)
     commit: asyncio.Task[None] | None = field(default=None, repr=False)
 

@@ -6,16 +6,18 @@ and puts its own output where a producer of the same kind would.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-
-from aiokafka.partitioner import murmur2
 
 from streamapp.errors import ConfigurationError
 
 Partitioner = Callable[[bytes, int], int]
 """key, number of partitions → partition."""
+
+_MIX, _MASK = 0x5BD1E995, 0xFFFFFFFF
+_WORD = struct.Struct("<I")
 
 CACHED_KEYS = 1 << 17
 """murmur2 in Python costs microseconds; popular keys come again."""
@@ -28,7 +30,24 @@ def by_murmur2(key: bytes, partitions: int) -> int:
     >>> by_murmur2(b"i7", 12)
     5
     """
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(key: bytes) -> int:
+    """Return the 32-bit MurmurHash2 of a key, with the seed and byte order of Kafka's clients.
+
+    Source: A. Appleby's MurmurHash2, as in org.apache.kafka.common.utils.Utils.murmur2.
+    """
+    size = len(key)
+    h = 0x9747B28C ^ size
+    for (word,) in _WORD.iter_unpack(key[: size & ~3]):
+        k = word * _MIX & _MASK
+        h = h * _MIX & _MASK ^ (k ^ k >> 24) * _MIX & _MASK
+    rest = key[size & ~3 :]
+    if rest:
+        h = (h ^ int.from_bytes(rest, "little")) * _MIX & _MASK
+    h = (h ^ h >> 13) * _MIX & _MASK
+    return h ^ h >> 15
 
 
 def by_crc32(key: bytes, partitions: int) -> int:

@@ -26,6 +26,13 @@ SLICE_RECORDS = 100
 HIGH_WATER, LOW_WATER = 20_000, 5_000
 """Waiting records of one input above which it is read no further, and below which again."""
 
+FAR_BEHIND = 10_000
+"""Unread records of a partition above which its signals are old whatever is done."""
+
+INTERVALS_BEHIND = 10
+"""Commit intervals from one commit to the next of a task that is far behind: the fewer commits,
+the fewer rows are written for the same events, and the sooner it has caught up."""
+
 WallClock = Callable[[], int]
 """Epoch milliseconds."""
 
@@ -121,8 +128,15 @@ class Runner:
                     if partition not in waits:
                         # A long backlog is for those who bring it: here it is time to commit.
                         self._slice(owned)
-                    self.commit_soon(partition, owned)
+                    if self._due(partition, owned):
+                        self.commit_soon(partition, owned)
                     await asyncio.sleep(0)
+
+    def _due(self, partition: int, owned: Owned) -> bool:
+        """Tell at an interval's end whether to commit, or to go on catching up."""
+        behind = self._reading.unread(partition) > FAR_BEHIND
+        owned.skipped = owned.skipped + 1 if behind else 0
+        return owned.skipped % INTERVALS_BEHIND == 0
 
     def commit_soon(self, partition: int, owned: Owned) -> None:
         """Take a cut and write it, unless the task's last one is still being written."""

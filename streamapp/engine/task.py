@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,9 @@ PROGRESS_KEY = b"@task"
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
+
+Process = Callable[[str, Any], None]
+"""Takes one event of a topic."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -63,8 +67,9 @@ class Task:
         self.inputs = {topic: Input(topic) for topic in topics}
         self._rejected: dict[str, int] = {}
         self._samples: list[int] = []
-        self._subscribers = {t: [p for p in processors if t in p.inputs] for t in topics}
-        self._process = {t: [p.process for p in ps] for t, ps in self._subscribers.items()}
+        subscribers = {t: [p for p in processors if t in p.inputs] for t in topics}
+        self._decoders = {topic: ps[0].decoder(topic) for topic, ps in subscribers.items()}
+        self._process = {t: _all_of([p.process for p in ps]) for t, ps in subscribers.items()}
         self._merge = Merge(list(self.inputs.values()), max_idle)
         self._admission = Admission(partition, self.rules, routing)
         self._clock = clock
@@ -81,8 +86,7 @@ class Task:
         """
         if records:
             source = self.inputs[topic]
-            decode = self._subscribers[topic][0].decode
-            self._admission.admit(topic, records, decode, source.queue)
+            self._admission.admit(topic, records, self._decoders[topic], source.queue)
             source.position = records[-1].offset + 1
             source.silent = 0.0
 
@@ -108,22 +112,22 @@ class Task:
 
     def _run(self, topic: str, queue: deque[Entry], bound: int, limit: int) -> int:
         """Process one run of one input (the hot path: nothing here is done per record twice)."""
-        subscribers = self._process[topic]
-        done = 0
-        while done < limit and queue and queue[0][0] <= bound:
+        process = self._process[topic]
+        before = len(queue)
+        for _ in range(limit):
             time_ms, event, record = queue.popleft()
-            done += 1
             try:
                 if time_ms > self.stream_time_ms:
                     self.advance(time_ms)
-                elif time_ms < self._oldest_ms:
-                    self._refuse(topic, record, event)
-                    continue
-                for process in subscribers:
+                if time_ms >= self._oldest_ms:
                     process(topic, event)
+                else:
+                    self._refuse(topic, record, event)
             except Exception as exc:
                 raise ProcessorFailed(topic, self.partition, record.offset, exc) from exc
-        return done
+            if not queue or queue[0][0] > bound:
+                break
+        return before - len(queue)
 
     def _refuse(self, topic: str, record: Record, event: Event | Rejection) -> None:
         """Take a record out: it was rejected before, or it is too late."""
@@ -238,3 +242,15 @@ class Task:
         seen = self._rejected, self._samples
         self._rejected, self._samples = {}, []
         return seen
+
+
+def _all_of(processes: Sequence[Process]) -> Process:
+    """Return one function that gives an event to each of these."""
+    if len(processes) == 1:
+        return processes[0]
+
+    def process(topic: str, event: Event) -> None:
+        for each in processes:
+            each(topic, event)
+
+    return process

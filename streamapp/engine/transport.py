@@ -13,11 +13,11 @@ the consumer's `_drain_messages`, `_active_partitions`, `perform_seek`, the cons
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
@@ -32,6 +32,8 @@ from faust.transport.drivers.aiokafka import Transport as FaustTransport
 from faust.types import TP, AppT, ConsumerMessage, Message
 
 from streamapp.engine.clients import KafkaConsumer, client_options
+from streamapp.engine.fetching import fetched
+from streamapp.engine.merge import Record
 from streamapp.settings import Settings
 
 POLL_RECORDS = 4_000
@@ -69,7 +71,7 @@ class RecordBatch(NamedTuple):
 
     topic: str
     partition: int
-    records: list[ConsumerRecord]
+    records: Sequence[Record]
     epoch: int
     at_end: bool
     more: bool = False
@@ -98,7 +100,7 @@ class Fetched(NamedTuple):
         epochs: how often each partition had been sought when the records were taken.
     """
 
-    records: Mapping[TP, list[ConsumerRecord]]
+    records: Mapping[TP, Sequence[Record]]
     remaining: Mapping[TP, int]
     epochs: Mapping[TP, int]
 
@@ -139,9 +141,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         fetcher = consumer._fetcher
         with fetcher._subscriptions.fetch_context():
-            records = await fetcher.fetched_records(
-                active, timeout=POLL_SECONDS, max_records=POLL_RECORDS
-            )
+            records = await fetched(fetcher, active, POLL_RECORDS, POLL_SECONDS)
         # The epochs as they are now, not as they were when the fetch began: a partition may
         # have been sought meanwhile, and what was read after that will not be read again.
         return Fetched(records, self._remaining(consumer, active), dict(self._epochs))

@@ -7,7 +7,7 @@ unseeded random number, so the same events give the same rows and records, live 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -81,11 +81,11 @@ class Processor(Protocol):
     inputs: ClassVar[tuple[str, ...]]
     """Partitioned input topics; all have the same number of partitions."""
 
-    def decode(self, topic: str, value: bytes) -> Event:
-        """Decode and validate one input record.
+    def decoder(self, topic: str) -> Callable[[bytes], Event]:
+        """Return the function that decodes and validates the records of one input.
 
-        Raises:
-            Rejection: with `invalid_json`, `missing_field`, `invalid_field` or `oversized`.
+        It raises Rejection for a record that cannot be used: `invalid_json`, `missing_field`,
+        `invalid_field` or `oversized`.
         """
 
     def process(self, topic: str, event: Any) -> None:

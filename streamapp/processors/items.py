@@ -12,7 +12,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -76,6 +76,15 @@ class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 _decode_row = msgspec.json.Decoder(_ItemRow).decode
 
 
+def decode_delta(value: bytes) -> ItemDelta:
+    """Decode one delta; raise Rejection for a counter that is not kept."""
+    delta = _decode_delta(value)
+    for counter, sums in delta.deltas.items():
+        if counter not in _INDEX or len(sums) != _DECAYED:
+            raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
+    return delta
+
+
 @dataclass(frozen=True, slots=True)
 class ItemsSettings:
     """What can be configured.
@@ -100,13 +109,9 @@ class Items:
         self._expiry = Expiry(settings.idle_ms)
         self._touched: dict[str, None] = {}
 
-    def decode(self, topic: str, value: bytes) -> ItemDelta:  # noqa: ARG002  # one input
-        """Decode one delta."""
-        delta = _decode_delta(value)
-        for counter, sums in delta.deltas.items():
-            if counter not in _INDEX or len(sums) != _DECAYED:
-                raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
-        return delta
+    def decoder(self, topic: str) -> Callable[[bytes], ItemDelta]:  # noqa: ARG002  # one input
+        """Return what decodes one delta."""
+        return decode_delta
 
     def process(self, topic: str, event: ItemDelta) -> None:  # noqa: ARG002  # one input
         """Add a delta to the item's counters."""

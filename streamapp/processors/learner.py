@@ -12,7 +12,7 @@ models.weights with the weights that changed, `<id>/@epoch` closing them, and mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from re import fullmatch
 from typing import ClassVar
@@ -31,6 +31,14 @@ VERSIONS = "models.versions"
 
 _decode = decoder(Example, "training.examples")
 _encode = msgspec.json.Encoder().encode
+
+
+def decode_example(value: bytes) -> Example:
+    """Decode one example; raise Rejection for one that cannot be learned from."""
+    example = _decode(value)
+    if not example.weight >= 1.0:
+        raise Rejection("invalid_field", "weight: 1 over a keep rate is at least 1")
+    return example
 
 
 @dataclass(frozen=True)
@@ -60,12 +68,9 @@ class Learner:
         self._settings = settings
         self._models: dict[str, ClickModel] = {}
 
-    def decode(self, topic: str, value: bytes) -> Example:  # noqa: ARG002  # one input
-        """Decode one example."""
-        example = _decode(value)
-        if not example.weight >= 1.0:
-            raise Rejection("invalid_field", "weight: 1 over a keep rate is at least 1")
-        return example
+    def decoder(self, topic: str) -> Callable[[bytes], Example]:  # noqa: ARG002  # one input
+        """Return what decodes one example."""
+        return decode_example
 
     def process(self, topic: str, event: Example) -> None:  # noqa: ARG002  # one input
         """Predict the example, then learn from it."""

@@ -56,7 +56,7 @@ PUBLISH_EVERY_MS = 500
 """Stream time between two signals of one viewer."""
 
 _ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
-_DECODE: dict[str, Callable[[bytes], Any]] = {
+_DECODE: dict[str, Callable[[bytes], Impression | Click | Watch]] = {
     IMPRESSIONS: decode_impression,
     CLICKS: decode_click,
     WATCHES: decode_watch,
@@ -123,10 +123,9 @@ class Viewers:
         self._touched: dict[str, None] = {}
         self._owed: dict[str, None] = {}
 
-    def decode(self, topic: str, value: bytes) -> Impression | Click | Watch:
-        """Decode one event."""
-        event: Impression | Click | Watch = _DECODE[topic](value)
-        return event
+    def decoder(self, topic: str) -> Callable[[bytes], Impression | Click | Watch]:
+        """Return what decodes one event."""
+        return _DECODE[topic]
 
     def process(self, topic: str, event: Any) -> None:
         """Take one event."""

@@ -55,7 +55,7 @@ class Stage:
     def send(self, topic: str, value: bytes) -> None:
         """Process one record."""
         self.since_cut.append((topic, value))
-        event = self.processor.decode(topic, value)
+        event = self.processor.decoder(topic)(value)
         if event.occurred_at_ms > self.stream_time_ms:
             self.stream_time_ms = event.occurred_at_ms
             self.processor.advance(self.stream_time_ms)

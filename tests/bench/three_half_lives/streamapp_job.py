@@ -10,28 +10,34 @@ import msgspec
 
 from streamapp.engine import roles, worker
 from streamapp.engine.ledger import Ledger, Progress
-from streamapp.errors import Rejection
+from streamapp.events import decoder
 from streamapp.processors.base import Cut, Row
 from streamapp.settings import Settings
 from tests.bench.three_half_lives.job import State, Wiring, fold, published, report, report_once
 
 ROLE = "bench"
 encode = msgspec.json.Encoder().encode
-decode_state = msgspec.json.Decoder(tuple[int, float, float, float]).decode
 
 
 class Watch(msgspec.Struct, frozen=True, gc=False):
     """What the job needs of an event; the rest is checked for being JSON and left out."""
 
     occurred_at_ms: int
+    key: str = msgspec.field(name="item_id")
+
+
+class Counters(msgspec.Struct, frozen=True, gc=False):
+    """A row of the state: what is published of an item."""
+
     item_id: str
+    as_of_ms: int
+    a: float = msgspec.field(name="30m")
+    b: float = msgspec.field(name="6h")
+    c: float = msgspec.field(name="7d")
 
-    @property
-    def key(self) -> str:
-        return self.item_id
 
-
-decode_watch = msgspec.json.Decoder(Watch).decode
+decode_row = msgspec.json.Decoder(Counters).decode
+decode_watch = decoder(Watch, "events")
 
 
 class HalfLives:
@@ -40,25 +46,19 @@ class HalfLives:
     name: ClassVar[str] = "half_lives"
     inputs: ClassVar[tuple[str, ...]] = ()  # set to the input topic before it is built
     output: ClassVar[str] = ""
-    _started: ClassVar[bool] = False
     _to_restore: ClassVar[int] = 0  # set to the number of partitions
 
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
         self._changed: set[str] = set()
 
-    def decode(self, _topic: str, value: bytes) -> Watch:
-        if not HalfLives._started:
-            HalfLives._started = True
-            report("first")
-        try:
-            return decode_watch(value)
-        except msgspec.DecodeError as exc:
-            raise Rejection("invalid_json", str(exc)) from exc
+    def decoder(self, _topic: str) -> Callable[[bytes], Watch]:
+        report_once("first")
+        return decode_watch
 
     def process(self, _topic: str, event: Watch) -> None:
-        item = event.item_id
-        self._states[item] = fold(self._states.get(item), event.occurred_at_ms)
+        item, states = event.key, self._states
+        states[item] = fold(states.get(item), event.occurred_at_ms)
         self._changed.add(item)
 
     def advance(self, stream_time_ms: int) -> None:
@@ -70,17 +70,18 @@ class HalfLives:
     def cut(self, cut: Cut) -> Iterable[Row]:
         rows: list[Row] = []
         for item in self._changed:
-            state, key = self._states[item], item.encode()
-            rows.append((key, encode(state)))
-            cut.emit(self.output, key, encode(published(item, state)))
+            key, value = item.encode(), encode(published(item, self._states[item]))
+            rows.append((key, value))
+            cut.emit(self.output, key, value)
         self._changed.clear()
         return rows
 
     def restore(self, rows: Iterable[Row]) -> None:
         states = self._states
-        for key, value in rows:
+        for _, value in rows:
             if value is not None:
-                states[key.decode()] = list(decode_state(value))
+                row = decode_row(value)
+                states[row.item_id] = [row.as_of_ms, row.a, row.b, row.c]
 
     def ready(self) -> None:
         HalfLives._to_restore -= 1

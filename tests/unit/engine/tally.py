@@ -8,7 +8,7 @@ at all, or in another order shows in the state and in the output.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
 from typing import ClassVar, NamedTuple
 
@@ -56,6 +56,15 @@ def record(offset: int, event: Event, timestamp: int = -1) -> Fake:
     return Fake(offset, event.key.encode(), msgspec.json.encode(event), timestamp)
 
 
+def decode_event(value: bytes) -> Event:
+    try:
+        return msgspec.json.decode(value, type=Event)
+    except msgspec.ValidationError as error:
+        raise Rejection("invalid_field", str(error)) from None
+    except msgspec.DecodeError as error:
+        raise Rejection("invalid_json", str(error)) from None
+
+
 def event_of(value: bytes | None) -> Event:
     """What a good producer meant; the tests' own decoding."""
     assert value is not None
@@ -82,13 +91,8 @@ class Tally:
         self._timers: list[tuple[int, str]] = []
         self._closed: list[tuple[str, bytes]] = []
 
-    def decode(self, topic: str, value: bytes) -> Event:  # noqa: ARG002
-        try:
-            return msgspec.json.decode(value, type=Event)
-        except msgspec.ValidationError as error:
-            raise Rejection("invalid_field", str(error)) from None
-        except msgspec.DecodeError as error:
-            raise Rejection("invalid_json", str(error)) from None
+    def decoder(self, topic: str) -> Callable[[bytes], Event]:  # noqa: ARG002
+        return decode_event
 
     def process(self, topic: str, event: Event) -> None:
         if event.fail:

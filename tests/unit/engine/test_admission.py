@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamapp.engine import admission
 from streamapp.engine.admission import (
     KEPT_BYTES,
     REJECTED,
@@ -26,7 +27,7 @@ from streamapp.errors import Rejection
 from streamapp.events import REASONS
 from streamapp.processors.base import Cut
 from streamapp.signals import RejectedRecord
-from tests.unit.engine.tally import Event, Fake, Tally, record
+from tests.unit.engine.tally import Event, Fake, decode_event, record
 
 NOW_MS = 1_700_000_000_000
 RULES = Rules(grace_ms=1000, in_future_ms=300, max_event_bytes=200)
@@ -35,7 +36,7 @@ RULES = Rules(grace_ms=1000, in_future_ms=300, max_event_bytes=200)
 def admit(given: Fake, rules: Rules = RULES, routing: Routing | None = None, partition: int = 3):
     """The entry that becomes of one record of topic `a`."""
     queue: deque[Entry] = deque()
-    Admission(partition, rules, routing).admit("a", [given], Tally().decode, queue)
+    Admission(partition, rules, routing).admit("a", [given], decode_event, queue)
     (entry,) = queue
     assert entry[2] is given
     return entry
@@ -60,7 +61,7 @@ def test_a_good_record_is_queued_with_its_time():
 def test_records_keep_their_order_whatever_becomes_of_each():
     records = [good(3), Fake(6, b"k", b"{"), good(1), Fake(7, b"k", None)]
     queue: deque[Entry] = deque()
-    Admission(3, RULES, None).admit("a", records, Tally().decode, queue)
+    Admission(3, RULES, None).admit("a", records, decode_event, queue)
     assert [entry[2] for entry in queue] == records
     assert [entry[0] for entry in queue] == [3, AT_ONCE, 1, AT_ONCE]
 
@@ -133,6 +134,21 @@ def test_a_wrong_key_is_told_as_such_and_not_as_misrouted():
     belongs = by_crc32(b"other", 12)
     given = good()._replace(key=b"other")
     assert rejection(given, routing=routed(12), partition=belongs + 1).reason == "key_mismatch"
+
+
+def test_a_key_found_right_once_is_right_again_and_no_other_is(monkeypatch):
+    monkeypatch.setattr(admission, "REMEMBERED_KEYS", 2)
+    keys = ["k", "l", "k", "m", "l", "k"]
+    records = [good(key=key) for key in keys]
+    records.insert(3, good(key="k")._replace(key=b"l"))
+    records.insert(5, good(key="x")._replace(key=b"k"))
+    queue: deque[Entry] = deque()
+    Admission(3, RULES, Routing(lambda _key, _partitions: 3, "all", 12)).admit(
+        "a", records, decode_event, queue
+    )
+    told = [entry[1] for entry in queue]
+    assert [one.reason for one in told if isinstance(one, Rejection)] == ["key_mismatch"] * 2
+    assert [one.key for one in told if isinstance(one, Event)] == keys
 
 
 @pytest.mark.parametrize("value", [b"{", None, b"x" * 1000, good().value])

@@ -27,7 +27,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import zstd_decode, zstd_encode
 from aiokafka.consumer.fetcher import Fetcher as AIOKafkaFetcher
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.errors import IllegalOperation, IllegalStateError, KafkaError, ProducerFenced
@@ -242,14 +242,38 @@ async def test_a_partition_of_all_inputs_goes_to_one_worker_evenly_and_mostly_st
 
 async def test_the_fetch_is_called_as_aiokafka_has_it():
     look = "ConsumerThread.fetch"
-    takes(AIOKafkaFetcher.fetched_records, "partitions", "timeout", "max_records", look=look)
+    # What is done here a batch at a time is what aiokafka does record by record.
     has(
         AIOKafkaFetcher.fetched_records,
-        "reassignment_in_progress",
-        "wait_for_assignment",
-        # An empty set of partitions means all of them: Consumer._drain_once never gives one.
-        "if partitions and tp not in partitions",
-        look=f"{look} and Consumer._drain_once",
+        "self._subscriptions.reassignment_in_progress",
+        "await self._subscriptions.wait_for_assignment()",
+        "self._records.keys()",
+        "if not self._subscriptions.is_assigned(tp)",
+        "del self._records[tp]",
+        "res_or_error.getall(max_records)",
+        "if not res_or_error.has_more()",
+        "del self._records[tp]",
+        "self._notify(self._wait_consume_future)",
+        "del self._records[tp]",
+        "self._notify(self._wait_consume_future)",
+        "res_or_error.check_raise()",
+        "waiter = self._create_fetch_waiter()",
+        "self._closed",
+        "waiter.result()",
+        look="fetching.fetched",
+    )
+    has(
+        FetchResult.getall,
+        "self.check_assignment(tp)",
+        "self._update_position()",
+        "self._partition_records = None",
+        look="fetching._records",
+    )
+    has(
+        FetchResult._update_position,
+        "self._assignment.state_value(self._topic_partition)",
+        "state.consumed_to(self._partition_records.next_fetch_offset)",
+        look="fetching._records",
     )
     has(AIOKafkaConsumer.__init__, "self._closed", "self._subscription", look=look)
     has(AIOKafkaConsumer.start, "self._fetcher", look=look)
@@ -269,6 +293,24 @@ async def test_the_position_and_the_last_stable_offset_are_in_aiokafkas_partitio
         "is_control_batch",
         "self.next_fetch_offset = next_batch.next_offset",
         look=f"{look} and Ledger._read",
+    )
+
+
+def test_batches_are_read_as_aiokafka_reads_them():
+    has(
+        PartitionRecords._unpack_records,
+        "while records.has_next()",
+        "next_batch = records.next_batch()",
+        "if self._check_crcs and (not next_batch.validate_crc())",
+        "next_batch.producer_id is not None",
+        "self._consume_aborted_up_to(next_batch.base_offset)",
+        "next_batch.is_control_batch and self._contains_abort_marker(next_batch)",
+        "self._aborted_producers.discard(next_batch.producer_id)",
+        "next_batch.is_transactional and next_batch.producer_id in self._aborted_producers",
+        "if next_batch.is_control_batch",
+        "if record.offset < self.next_fetch_offset",
+        "self.next_fetch_offset = next_batch.next_offset",
+        look="fetching._batches",
     )
 
 
@@ -625,12 +667,21 @@ def test_batches_are_compressed_with_zstd():
 
 
 def test_a_batch_says_when_it_is_full_and_takes_a_first_record_of_any_size():
-    look = "Ledger._send"
+    look = "ledger.fill"
     batch = BatchBuilder(1000, 0)
-    assert batch.append(timestamp=None, key=b"k", value=b"v" * 900) is not None, look
-    assert batch.append(timestamp=None, key=b"k", value=b"v" * 900) is None, look
-    alone = BatchBuilder(1000, 0)
-    assert alone.append(timestamp=None, key=b"k", value=b"v" * 5000) is not None, look
+    assert ledger.fill(batch, [(b"k", b"v" * 900), (b"k", b"v" * 900)], 7) == 1, look
+    assert (batch.record_count(), batch.closed()) == (1, True), look
+    assert ledger.fill(BatchBuilder(1000, 0), [(b"k", b"v" * 5000)], 7) == 1, look
+
+
+def test_a_batch_is_filled_as_aiokafka_would_fill_it():
+    look = "ledger.fill"
+    theirs, ours = BatchBuilder(1000, 0), BatchBuilder(1000, 0)
+    records = [(b"k", b"v"), (b"gone", None), (None, b"w")]
+    for key, value in records:
+        theirs.append(timestamp=7, key=key, value=value)
+    assert ledger.fill(ours, records, 7) == len(records), look
+    assert ours._build() == theirs._build(), look
 
 
 def test_a_transaction_is_written_with_these_calls():

@@ -57,12 +57,16 @@ class FakeReading:
 
     current: int = 1
     paused: set[tuple[str, int]] = field(default_factory=set)
+    behind: int = 0
 
     def epoch(self, topic: str, partition: int) -> int:  # noqa: ARG002
         return self.current
 
     def hold_back(self, topic: str, partition: int) -> None:
         self.paused.add((topic, partition))
+
+    def unread(self, partition: int) -> int:  # noqa: ARG002
+        return self.behind
 
     def let_on(self, topic: str, partition: int) -> None:
         self.paused.discard((topic, partition))
@@ -127,6 +131,21 @@ async def test_a_batch_is_processed_when_it_comes_and_committed_at_the_interval(
     ((cut, offsets),) = ledger.commits
     assert offsets == {"a": 2, "b": 0, "c": 0}
     assert (cut.stream_time_ms, cut.computed_at_ms) == (20, 77)
+
+
+async def test_a_task_far_behind_commits_less_often(here):
+    here.start(0, FakeLedger())
+    owned = here.ownership.owned[0]
+
+    def commits(intervals: int) -> int:
+        return sum(here.runner._due(0, owned) for _ in range(intervals))
+
+    here.reading.behind = module.FAR_BEHIND
+    assert commits(20) == 20
+    here.reading.behind += 1
+    assert commits(20) == 20 // module.INTERVALS_BEHIND
+    here.reading.behind = 0
+    assert commits(1) == 1, "as soon as it has caught up"
 
 
 async def test_a_batch_of_before_the_last_seek_is_dropped(here):
@@ -233,7 +252,8 @@ async def test_a_raising_processor_ends_the_worker_and_nothing_of_the_batch_is_c
 async def test_a_raising_decoder_ends_the_worker_just_so(here, monkeypatch):
     ledger = FakeLedger()
     tally = here.start(0, ledger)
-    monkeypatch.setattr(tally, "decode", lambda _topic, value: tally.kept[value])
+    task = here.ownership.owned[0].task
+    monkeypatch.setitem(task._decoders, "a", lambda value: tally.kept[value])
     await here.deliver(events(10, 20))
     (failure,) = here.failures
     assert isinstance(failure, ProcessorFailed)

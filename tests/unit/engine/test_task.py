@@ -541,7 +541,7 @@ def test_a_timer_that_raises_is_told_with_the_record_that_moved_the_time(monkeyp
 
 def test_a_decoder_that_raises_what_is_no_rejection_is_told_with_the_record(monkeypatch):
     task, tally = started()
-    monkeypatch.setattr(tally, "decode", lambda _topic, value: tally.kept[value])
+    monkeypatch.setitem(task._decoders, "c", lambda value: tally.kept[value])
     with pytest.raises(ProcessorFailed, match=r"c:7:0 raised KeyError"):
         task.offer("c", events(10))
 

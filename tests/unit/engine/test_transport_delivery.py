@@ -14,6 +14,7 @@ from streamapp.engine.app import App, Tables
 from streamapp.engine.roles import ROLES
 from streamapp.engine.transport import Consumer, Fetched, RecordBatch
 from streamapp.settings import Settings
+from tests.unit.engine.tally import Fake
 
 ITEMS = TP("activity.items", 3)
 
@@ -35,8 +36,7 @@ class Thread:
         self.moves.append((dict(positions), dict(epochs)))
 
 
-class Record:
-    offset = 7
+RECORD = Fake(7, b"i", b"{}")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def resume(consumer: Any) -> None:
 
 async def read(consumer: Any, epoch: int) -> asyncio.Task[None]:
     """Let one fetch return a record that was taken in this epoch."""
-    consumer._thread.fetched.put_nowait(Fetched({ITEMS: [Record()]}, {ITEMS: 5}, {ITEMS: epoch}))
+    consumer._thread.fetched.put_nowait(Fetched({ITEMS: [RECORD]}, {ITEMS: 5}, {ITEMS: epoch}))
     draining = asyncio.create_task(consumer._drain_once())
     await asyncio.sleep(0.01)
     return draining
@@ -106,7 +106,7 @@ async def test_a_batch_read_after_the_seek_waits_until_the_flow_goes_on(consumer
     suspend(consumer)
     consumer.hold([ITEMS])
     await consumer.move({ITEMS: 50})
-    consumer._thread.fetched.put_nowait(Fetched({ITEMS: [Record()]}, {ITEMS: 5}, {ITEMS: 1}))
+    consumer._thread.fetched.put_nowait(Fetched({ITEMS: [RECORD]}, {ITEMS: 5}, {ITEMS: 1}))
     await asyncio.sleep(0.01)
     resume(consumer)
     await fetching
@@ -152,10 +152,10 @@ async def test_a_silence_begins_anew_with_records_a_seek_or_a_look_that_was_cut_
 ) -> None:
     monkeypatch.setattr(transport, "SILENCE_TOLD_SECONDS", 0.0)
     resume(consumer)
-    assert await looks(consumer, {}, {ITEMS: [Record()]}, {}) == []
+    assert await looks(consumer, {}, {ITEMS: [RECORD]}, {}) == []
     other = TP("activity.items", 4)
     consumer.resume_partitions([other])
-    cut_short = {other: [Record()] * transport.POLL_RECORDS}
+    cut_short = {other: [RECORD] * transport.POLL_RECORDS}
     assert await looks(consumer, cut_short, {}) == []
 
 

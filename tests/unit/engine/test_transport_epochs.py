@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
+from streamapp.engine import transport
 from streamapp.engine.transport import ConsumerThread
 
 CLICKS = TP("events.clicks", 3)
@@ -23,7 +25,6 @@ class Partition:
         self._closed = False
         self._subscription = SimpleNamespace(subscription=None)
         self._fetcher = SimpleNamespace(
-            fetched_records=self._fetched_records,
             _subscriptions=SimpleNamespace(fetch_context=self._context),
         )
 
@@ -31,13 +32,20 @@ class Partition:
     def _context(self) -> Any:
         yield
 
-    async def _fetched_records(self, *_: Any, **__: Any) -> dict[TP, list[int]]:
+    async def fetched(self, *_: Any) -> dict[TP, list[int]]:
         await self.arrived.wait()
         self.position += 2
         return {CLICKS: [self.position - 2, self.position - 1]}
 
     def seek(self, _: Any, offset: int) -> None:
         self.position = offset
+
+
+@pytest.fixture
+def partition(monkeypatch: pytest.MonkeyPatch) -> Partition:
+    here = Partition()
+    monkeypatch.setattr(transport, "fetched", here.fetched)
+    return here
 
 
 def thread_of(partition: Partition) -> ConsumerThread:
@@ -47,25 +55,27 @@ def thread_of(partition: Partition) -> ConsumerThread:
     return thread
 
 
-async def test_records_read_after_a_seek_have_its_epoch_though_the_fetch_began_before() -> None:
-    partition = Partition()
+async def test_records_read_after_a_seek_have_its_epoch_though_the_fetch_began_before(
+    partition: Partition,
+) -> None:
     thread = thread_of(partition)
     await thread.move({CLICKS: 100}, {CLICKS: 1})
     fetching = asyncio.create_task(thread.fetch(frozenset({CLICKS})))
     await asyncio.sleep(0)
     await thread.move({CLICKS: 50}, {CLICKS: 2})
     partition.arrived.set()
-    fetched = await fetching
+    fetched: Any = await fetching
     assert fetched.records == {CLICKS: [50, 51]}
     assert fetched.epochs[CLICKS] == 2, "dropped as stale they would never be read again"
 
 
-async def test_records_read_before_a_seek_keep_the_epoch_before_it() -> None:
-    partition = Partition()
+async def test_records_read_before_a_seek_keep_the_epoch_before_it(
+    partition: Partition,
+) -> None:
     thread = thread_of(partition)
     await thread.move({CLICKS: 100}, {CLICKS: 1})
     partition.arrived.set()
-    fetched = await thread.fetch(frozenset({CLICKS}))
+    fetched: Any = await thread.fetch(frozenset({CLICKS}))
     await thread.move({CLICKS: 50}, {CLICKS: 2})
     assert fetched.records == {CLICKS: [100, 101]}
     assert fetched.epochs[CLICKS] == 1

@@ -218,7 +218,7 @@ def test_a_row_restores_to_the_same_signal() -> None:
 )
 def test_a_delta_that_cannot_be_added_is_rejected(value: bytes) -> None:
     with pytest.raises(Rejection):
-        Bench().stage.processor.decode("activity.items", value)
+        Bench().stage.processor.decoder("activity.items")(value)
 
 
 def test_no_item_id_is_taken_for_a_row_of_the_engine() -> None:

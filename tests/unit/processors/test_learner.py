@@ -101,7 +101,7 @@ def log_of(taken: Cut, topic: str = "models.weights") -> Log:
 
 def feed(one: Learner, examples: Iterable[Example]) -> None:
     for shown in examples:
-        one.process(TOPIC, one.decode(TOPIC, msgspec.json.encode(shown)))
+        one.process(TOPIC, one.decoder(TOPIC)(msgspec.json.encode(shown)))
 
 
 def stream(count: int, seed: int = 1, interval_ms: int = 100) -> list[Example]:
@@ -356,13 +356,13 @@ def test_a_name_that_would_make_keys_ambiguous_is_refused(name):
 def test_an_example_that_cannot_be_used_is_rejected(change, reason):
     record = msgspec.json.encode(msgspec.to_builtins(example()) | change)
     with pytest.raises(Rejection) as rejection:
-        learner().decode(TOPIC, record)
+        learner().decoder(TOPIC)(record)
     assert rejection.value.reason == reason
 
 
 def test_bytes_that_are_no_json_are_rejected():
     with pytest.raises(Rejection, match="invalid_json"):
-        learner().decode(TOPIC, b"\xff{")
+        learner().decoder(TOPIC)(b"\xff{")
 
 
 def test_gauges_tell_the_quality_and_leave_out_what_is_not_known():

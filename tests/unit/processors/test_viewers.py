@@ -364,10 +364,10 @@ def test_nothing_new_writes_nothing() -> None:
 def test_each_topic_has_its_own_events() -> None:
     processor = viewers(Pipeline())
     value = msgspec.json.encode(acted("c", 0, "a")[1])
-    assert processor.decode("events.clicks", value).key == "v"
+    assert processor.decoder("events.clicks")(value).key == "v"
     for topic in ("events.watches", "events.impressions"):
         with pytest.raises(Rejection):
-            processor.decode(topic, value)
+            processor.decoder(topic)(value)
 
 
 def test_a_viewer_with_a_full_history_takes_at_most_six_kilobytes() -> None:
