@@ -16,6 +16,10 @@ from typing import Any, Self
 from streamapp.supervisor import DIE_WITH_PARENT
 
 ROOT = Path(__file__).resolve().parents[2]
+CORE = max(os.sched_getaffinity(0))
+"""The core every job runs on, so that one process of each engine has the same: with two, threads
+of one interpreter mostly hand its lock back and forth, and the scheduler decides the result."""
+
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,7 +44,7 @@ class Mark:
 
 
 class Job:
-    """A running job; killed when the context ends, whatever happens.
+    """A running job, on one core; killed when the context ends, whatever happens.
 
     Args:
         python: the interpreter, with what the job imports.
@@ -65,6 +69,7 @@ class Job:
             stderr=self.log.open("ab"),
             start_new_session=True,
         )
+        os.sched_setaffinity(self._process.pid, {CORE})
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 

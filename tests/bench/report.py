@@ -125,7 +125,7 @@ def show(console: Console, runs: Sequence[Throughput], restores: Sequence[Restor
     if not all(r.complete for r in restores):
         console.print("  * stopped before all rows were back", style="dim")
     console.print(
-        "  One process each, on the same broker and machine. Bytewax restores from its SQLite "
-        "store, a tenth of the rows: it keeps no changelog in Kafka.",
+        "  One process each, on one core of its own, on the same broker and machine. Bytewax "
+        "restores from its SQLite store, a tenth of the rows: it keeps no changelog in Kafka.",
         style="dim",
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 from deploy.kafka.kafka import KafkaBroker
 from tests.chaos.crew import Storm
 from tests.chaos.load import Audience
-from tests.chaos.scenario import Report, broker_crash, corner, network_cut, storm
+from tests.chaos.scenario import FRESH_SECONDS, Report, broker_crash, corner, network_cut, storm
 
 
 def main() -> int:
-    """Run the rounds; 1 when anything was wrong."""
+    """Run the rounds; 1 when anything was wrong, or readers waited too long after a fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--scenario", choices=("workers", "broker", "network"), default="workers")
     parser.add_argument("--runs", type=int, default=1)
@@ -38,7 +38,9 @@ def main() -> int:
         directory = base / f"seed-{seed}"
         report = _round(args, directory, seed, audience)
         print(report, f"\nround took {time.monotonic() - began:.0f} s\n", flush=True)
-        bad += bool(report.wrong)
+        slow = args.scenario == "workers" and report.recoveries[0].seconds > FRESH_SECONDS
+        bad += bool(report.wrong) or slow
+    print(f"{args.runs - bad} of {args.runs} rounds without anything wrong", flush=True)
     return bad > 0
 
 

@@ -26,6 +26,9 @@ OUTPUTS = ["signals.items", "signals.viewers"]
 QUIET_SECONDS = 3.0
 """After which stream time has gone on and viewers' signals that were owed are out."""
 
+FRESH_SECONDS = 15.0
+"""Within which readers see fresh signals again after a fault to workers."""
+
 ROOM_SECONDS = 30.0
 """Of load after the last time the broker is killed."""
 
