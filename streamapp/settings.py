@@ -111,7 +111,7 @@ class Settings:
         metadata={"doc": "the same for one surface, as in STREAMAPP_CLICK_WINDOW_MS_SEARCH=60000"},
     )
     negative_keep_rate: float = _setting(
-        1.0, "share of the examples without a click that is kept for learning", least=0, most=1
+        1.0, "share of the examples without a click that is kept for learning", least=0.0001, most=1
     )
     skip: frozenset[tuple[str, int, int]] = _setting(
         frozenset(), "records to reject as `skipped`: topic:partition:offset,…"

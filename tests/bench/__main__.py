@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = QUICK if args.quick else Plan()
     plan = replace(plan, rounds=args.rounds) if args.rounds else plan
     engines = [e for e in ENGINES if not args.engines or e.name in args.engines.split(",")]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or its Kafka would live on
     with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as place:
         if args.bootstrap_servers:

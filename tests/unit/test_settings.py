@@ -20,7 +20,7 @@ SETTINGS = st.builds(
     click_window_ms_by_surface=st.dictionaries(
         st.sampled_from(["search", "live", "home_page"]), st.integers(1, 10**9)
     ),
-    negative_keep_rate=st.floats(0, 1),
+    negative_keep_rate=st.floats(0.0001, 1),
     skip=st.frozensets(st.tuples(NAMES, st.integers(0, 99), st.integers(0, 10**12))),
     check_crcs=st.booleans(),
     security=st.builds(
