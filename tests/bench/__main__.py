@@ -1,237 +1,80 @@
-"""`make bench`: streamapp's engine beside Quix Streams, Bytewax and plain Faust.
+"""`make bench`: the engine beside its peers, and the roles on mixed traffic.
 
-Each engine does the same job on the same events from the same real Kafka: three decayed
-counters an item, kept as restorable state, and published. Runs are taken in turn, so that what
-else the machine does falls on all alike. Published counters are compared with the definition.
+engines   streamapp, Quix Streams, Bytewax and plain Faust do the same job on the same events from
+          the same real Kafka: three decayed counters an item, kept as restorable state, and
+          published. Runs are taken in turn, so that what else the machine does falls on all alike.
+          Published counters are compared with the definition.
+ingest    one worker of the ingest role, all features on, over a backlog of mixed traffic.
+latency   all roles at a steady rate: how old what readers see is.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deploy.kafka.kafka import KafkaBroker
-from tests.bench import measure, report
-from tests.bench.cluster import Cluster
-from tests.bench.measure import Restore, Throughput, Told
-from tests.bench.process import ROOT
-from tests.bench.three_half_lives.engines import ENGINES, Engine
-from tests.bench.three_half_lives.events import BEGIN_MS, Events
-from tests.bench.three_half_lives.job import Wiring
+from tests.bench.mixed_traffic import bench as roles
+from tests.bench.three_half_lives import bench as engines
+from tests.bench.three_half_lives.engines import ENGINES
 
-RESULTS = ROOT / "build" / "bench" / "three_half_lives.json"
-NAMES = f"streamapp-bench-{os.getpid()}-"
-"""What topics and groups begin with: no two runs on one Kafka share any."""
-
-EVENTS = NAMES + "events"
-
-FEWER = 10
-"""By how much the state is smaller that an engine restores from its own files: Bytewax reads all
-of it before anything comes back, for minutes at half a million rows."""
-
-TOUCHED = 1_000
-"""Items that get one more event before each restore, to see that their past is back."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured.
-
-    Attributes:
-        rounds: runs of each engine.
-        events: what the input holds; the quick engines come to its end.
-        seconds: after which a run is stopped.
-        keys: items the events are about.
-        restored_keys: rows of the state that is restored.
-        restore_seconds: after which a restore is stopped, if it tells how far it is.
-    """
-
-    rounds: int = 3
-    events: int = 2_000_000
-    seconds: float = 15.0
-    keys: int = 50_000
-    partitions: int = 4
-    restored_keys: int = 500_000
-    restore_rounds: int = 2
-    restore_seconds: float = 10.0
-
-
-QUICK = Plan(
-    rounds=1,
-    events=300_000,
-    seconds=6.0,
-    restored_keys=30_000,
-    restore_rounds=1,
-    restore_seconds=10.0,
-)
-
-
-class Bench:
-    """One whole measurement on one cluster."""
-
-    def __init__(
-        self, plan: Plan, engines: Sequence[Engine], cluster: Cluster, console: Console, place: Path
-    ) -> None:
-        self.plan = plan
-        self.engines = engines
-        self.cluster = cluster
-        self.runs: list[Throughput] = []
-        self.restores: list[Restore] = []
-        self._console = console
-        self._place = place
-
-    def run(self) -> None:
-        """Measure everything; what is measured stays even when a later part fails."""
-        self._throughput()
-        plan, local = self.plan, [e for e in self.engines if e.keeps_state_locally]
-        others = [e for e in self.engines if e not in local]
-        self._restore(others, plan.restored_keys, f"{NAMES}items")
-        self._restore(local, plan.restored_keys // FEWER, f"{NAMES}fewer-items")
-
-    def _throughput(self) -> None:
-        plan = self.plan
-        with self._step(f"writing {plan.events:,} events"):
-            events = Events.popular(plan.events, plan.keys)
-            self.cluster.make(EVENTS)
-            self.cluster.send(EVENTS, events.records())
-        for round_ in range(1, plan.rounds + 1):
-            for engine in self.engines:
-                wiring = self._wiring(engine, EVENTS, f"run{round_}")
-                with self._step(f"{engine.title}, run {round_} of {plan.rounds}") as told:
-                    run = measure.throughput(
-                        self.cluster, engine, wiring, events, plan.seconds, told
-                    )
-                self.runs.append(run)
-                self._console.print(
-                    f"  {engine.title} {round_}/{plan.rounds}: {run.per_second:,.0f} events/s, "
-                    f"{run.cpu_us:.1f} µs CPU an event ({run.events:,} events in "
-                    f"{run.seconds:.1f} s; {run.wrong} of {run.checked} items wrong)"
-                )
-                self._clear(wiring)
-
-    def _restore(self, engines: Sequence[Engine], keys: int, topic: str) -> None:
-        if not engines:
-            return
-        plan, events = self.plan, Events.once_each(keys)
-        self.cluster.make(topic)
-        with self._step(f"writing {keys:,} events, one an item"):
-            self.cluster.send(topic, events.records())
-        wirings = {e.name: self._fill(e, events, topic) for e in engines}
-        for round_ in range(1, plan.restore_rounds + 1):
-            touched = Events.once_each(TOUCHED, BEGIN_MS + keys + round_ * TOUCHED)
-            self.cluster.send(topic, touched.records())
-            events.items.extend(touched.items)
-            events.times.extend(touched.times)
-            for engine in engines:
-                self._restore_one(engine, wirings[engine.name], events, round_)
-        for wiring in wirings.values():
-            self._clear(wiring)
-
-    def _fill(self, engine: Engine, events: Events, topic: str) -> Wiring:
-        """Give an engine a state to restore."""
-        wiring = self._wiring(engine, topic, "restore")
-        with self._step(f"{engine.title}, making state for the restore") as told:
-            if engine.changelog_is_written:
-                measure.make_topics(self.cluster, engine, wiring)
-                assert engine.changelog is not None
-                self.cluster.send(engine.changelog(wiring.app_id), measure.states(events))
-            else:
-                drained = replace(wiring, drain=engine.keeps_state_locally)
-                measure.fill(self.cluster, engine, drained, len(events), told)
-        return wiring
-
-    def _restore_one(self, engine: Engine, wiring: Wiring, events: Events, round_: int) -> None:
-        plan = self.plan
-        wiring = replace(wiring, drain=engine.keeps_state_locally)
-        if not engine.keeps_state_locally:
-            shutil.rmtree(wiring.directory)
-        with self._step(f"{engine.title}, restore {round_} of {plan.restore_rounds}") as told:
-            result = measure.restore(
-                self.cluster, engine, wiring, events, TOUCHED, plan.restore_seconds, told
-            )
-        self.restores.append(result)
-        self._console.print(
-            f"  {engine.title} restore {round_}/{plan.restore_rounds}: "
-            f"{result.per_second:,.0f} rows/s ({result.rows:,} rows in {result.seconds:.1f} s"
-            f"{'' if result.complete else ', stopped'}; "
-            f"{result.wrong} of {result.checked} items wrong)"
-        )
-
-    def _wiring(self, engine: Engine, input_topic: str, name: str) -> Wiring:
-        app_id = f"{NAMES}{engine.name}-{name}"
-        place = self._place / app_id
-        place.mkdir(parents=True)
-        return Wiring(
-            bootstrap_servers=self.cluster.bootstrap_servers,
-            input_topic=input_topic,
-            output_topic=f"{app_id}-counters",
-            app_id=app_id,
-            directory=str(place),
-            partitions=self.plan.partitions,
-        )
-
-    def _clear(self, wiring: Wiring) -> None:
-        self.cluster.remove(wiring.app_id)
-        shutil.rmtree(wiring.directory, ignore_errors=True)
-
-    @contextmanager
-    def _step(self, what: str) -> Iterator[Told]:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(what, total=1.0)
-
-            def told(share: float) -> None:
-                progress.update(task, completed=share, description=f"{what}  {share:4.0%}")
-
-            yield told
+PARTS = ("engines", "ingest", "latency")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 1 when an engine published a wrong number."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute or two, on small data")
-    parser.add_argument("--rounds", type=int, help="runs of each engine")
-    parser.add_argument("--engines", help="a list, of " + ",".join(e.name for e in ENGINES))
-    parser.add_argument("--bootstrap-servers", help="a Kafka to use instead of one of its own")
-    args = parser.parse_args(argv)
-    plan = QUICK if args.quick else Plan()
-    plan = replace(plan, rounds=args.rounds) if args.rounds else plan
-    engines = [e for e in ENGINES if not args.engines or e.name in args.engines.split(",")]
+    args = _arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or its Kafka would live on
     with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as place:
         if args.bootstrap_servers:
-            return _bench(plan, engines, args.bootstrap_servers, console, Path(place))
+            return _run(args, args.bootstrap_servers, None, console, Path(place))
         with KafkaBroker(Path(place) / "kafka") as broker:
-            return _bench(plan, engines, broker.bootstrap_servers, console, Path(place))
+            data = broker.run_dir / "data"
+            return _run(args, broker.bootstrap_servers, data, console, Path(place))
 
 
-def _bench(
-    plan: Plan, engines: Sequence[Engine], servers: str, console: Console, place: Path
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--parts", default=",".join(PARTS), help="a list, of " + ",".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="some minutes, on small data")
+    parser.add_argument("--rounds", type=int, help="runs of each engine")
+    parser.add_argument("--engines", help="a list, of " + ",".join(e.name for e in ENGINES))
+    parser.add_argument("--bootstrap-servers", help="a Kafka to use instead of one of its own")
+    args = parser.parse_args(argv)
+    args.parts = args.parts.split(",")
+    unknown = set(args.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"--parts: unknown {', '.join(sorted(unknown))}")
+    return args
+
+
+def _run(
+    args: argparse.Namespace, servers: str, data: Path | None, console: Console, place: Path
 ) -> int:
-    cluster = Cluster(servers, plan.partitions)
-    bench = Bench(plan, engines, cluster, console, place)
-    try:
-        bench.run()
-    finally:
-        about = {"plan": asdict(plan), "versions": report.versions()}
-        report.write(RESULTS, about, bench.runs, bench.restores)
-        cluster.remove(NAMES)
-    report.show(console, bench.runs, bench.restores)
-    console.print(f"  {RESULTS.relative_to(ROOT)} has every run.", style="dim")
-    wrong = [run.wrong for run in bench.runs] + [one.wrong for one in bench.restores]
-    return int(any(wrong))
+    right = True
+    if "engines" in args.parts:
+        plan = engines.QUICK if args.quick else engines.Plan()
+        plan = replace(plan, rounds=args.rounds) if args.rounds else plan
+        chosen = [e for e in ENGINES if not args.engines or e.name in args.engines.split(",")]
+        right = engines.run(plan, chosen, servers, console, place)
+    wanted = roles.QUICK if args.quick else roles.Plan()
+    if "ingest" in args.parts:
+        roles.run_ingest(wanted, servers, data, console, place)
+    if "latency" in args.parts:
+        roles.run_latency(wanted, servers, console, place)
+    return 0 if right else 1
 
 
 if __name__ == "__main__":

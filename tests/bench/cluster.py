@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaException,
     Producer,
@@ -53,7 +54,15 @@ class Cluster:
                 removed.result()
 
     def send(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write records, each to the partition of its key, in batches of a busy producer's size."""
+        """Write records to one topic."""
+        self.send_all((topic, key, value) for key, value in records)
+
+    def send_all(self, records: Iterable[tuple[str, bytes, bytes]]) -> None:
+        """Write records, each to the partition of its key, in batches of a busy producer's size.
+
+        Args:
+            records: topic, key and value of each.
+        """
         producer = Producer(
             {
                 **self._common,
@@ -64,7 +73,7 @@ class Cluster:
                 "queue.buffering.max.messages": 500_000,
             }
         )
-        for number, (key, value) in enumerate(records):
+        for number, (topic, key, value) in enumerate(records):
             while True:
                 try:
                     producer.produce(topic, value, key)
@@ -99,6 +108,11 @@ class Cluster:
         (answer,) = self._admin.list_consumer_group_offsets([asked]).values()
         offsets = {tp.partition: tp.offset for tp in answer.result().topic_partitions}
         return [max(offsets.get(p, 0), 0) for p in range(self.partitions)]
+
+    def has_members(self, group: str) -> bool:
+        """Tell whether a group has settled with at least one member."""
+        described = self._admin.describe_consumer_groups([group])[group].result()
+        return bool(described.members) and described.state == ConsumerGroupState.STABLE
 
     def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield the committed records of one partition that are there now."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,16 +45,28 @@ class Mark:
 
 
 class Job:
-    """A running job, on one core; killed when the context ends, whatever happens.
+    """A running job; killed when the context ends, whatever happens.
 
     Args:
         python: the interpreter, with what the job imports.
         arguments: what follows it.
         log: gets everything it writes but its marks.
+        environment: instead of this process's own.
+        pinned: to one core.
     """
 
-    def __init__(self, python: Path, arguments: list[str], log: Path) -> None:
+    def __init__(
+        self,
+        python: Path,
+        arguments: list[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        pinned: bool = True,
+    ) -> None:
         self.log = log
+        self._pinned = pinned
+        self._environment = os.environ if environment is None else environment
         self.marks: list[Mark] = []
         self._command = [str(python), "-c", DIE_WITH_PARENT, str(os.getpid()), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,13 +76,14 @@ class Job:
         self._process = subprocess.Popen(
             self._command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env={**self._environment, "PYTHONWARNINGS": "ignore"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.log.open("ab"),
             start_new_session=True,
         )
-        os.sched_setaffinity(self._process.pid, {CORE})
+        if self._pinned:
+            os.sched_setaffinity(self._process.pid, {CORE})
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 

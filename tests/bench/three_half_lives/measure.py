@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
 
 from tests.bench.cluster import Cluster
 from tests.bench.process import Job
+from tests.bench.progress import Told
 from tests.bench.three_half_lives.engines import Engine
 from tests.bench.three_half_lives.events import Events, agree, counters, item_id
 from tests.bench.three_half_lives.job import Wiring, fold
@@ -19,9 +20,6 @@ START_SECONDS = 60.0
 RESTORE_SECONDS = 180.0
 SAMPLE_SECONDS = 0.05
 CHECKED_ITEMS = 300
-
-Told = Callable[[float], None]
-"""Given the share that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)

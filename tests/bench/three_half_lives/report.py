@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.measure import Restore, Throughput
 from tests.bench.process import ROOT
 from tests.bench.three_half_lives.engines import ENGINES, Engine
+from tests.bench.three_half_lives.measure import Restore, Throughput
 
 T = TypeVar("T", Throughput, Restore)
 

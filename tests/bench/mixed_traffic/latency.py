@@ -1,0 +1,201 @@
+"""How old a published signal is: all roles running, events sent at a steady rate.
+
+Every so many events one is followed: from the moment it was handed to the producer until a
+committed record of its item, and one of its viewer, is as of its time or later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer
+
+from streamapp.engine.roles import ROLES
+from streamapp.settings import Settings
+from streamapp.supervisor import environment
+from tests.bench.cluster import Cluster
+from tests.bench.mixed_traffic.ingest import START_SECONDS
+from tests.bench.mixed_traffic.traffic import BEGIN_MS, Mixed
+from tests.bench.process import Job
+from tests.bench.progress import Told
+from tests.kafka.cluster import make_topics
+
+SIGNALS = {"signals.items": b"item_id", "signals.viewers": b"viewer_id"}
+EACH = 50
+"""Of so many events one is followed."""
+
+SETTLE_SECONDS = 10.0
+"""From the start of the load until it is followed: caches are warm, groups have settled."""
+
+LAST_SECONDS = 5.0
+"""After the last event, for its signals to come."""
+
+KEEP_RATE = 0.1
+"""Share of the examples without a click that the learner is given."""
+
+_TIME = re.compile(rb'"occurred_at_ms":(\d+)')
+_AS_OF = re.compile(rb'"as_of_ms":(\d+)')
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds from an event to its signal, by topic; and events a second as sent.
+
+    Attributes:
+        unseen: followed events whose signal did not come.
+    """
+
+    per_second: float
+    samples: dict[str, list[float]]
+    unseen: int
+
+    def quantile(self, topic: str, share: float) -> float:
+        """Return the latency which so large a share of the samples stays below."""
+        ordered = sorted(self.samples[topic])
+        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+class Watcher:
+    """Reads the signals as they are committed and ends the waits of the events followed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.samples: dict[str, list[float]] = {topic: [] for topic in SIGNALS}
+        self._waits: dict[tuple[str, bytes], list[tuple[int, float]]] = defaultdict(list)
+        self._named = {settings.topic(topic): topic for topic in SIGNALS}
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.bootstrap_servers,
+                "group.id": f"{settings.app_id}-watcher",
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "latest",
+                "fetch.wait.max.ms": 10,
+                "log_level": 0,
+            }
+        )
+        self._consumer.subscribe(list(self._named))
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def follow(self, topic: str, key: bytes, event_ms: int, sent: float) -> None:
+        """Wait for a signal of this key that is as of `event_ms` or later."""
+        with self._lock:
+            self._waits[topic, key].append((event_ms, sent))
+
+    @property
+    def waiting(self) -> int:
+        """Events whose signal has not come."""
+        return sum(map(len, self._waits.values()))
+
+    def end(self) -> None:
+        """Stop reading."""
+        self._ended.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            for message in self._consumer.consume(2_000, 0.02):
+                topic = self._named[message.topic() or ""]
+                key, value = message.key(), message.value()
+                if key and value and (topic, key) in self._waits:
+                    self._seen(topic, key, int(_AS_OF.search(value)[1]))  # type: ignore[index]
+
+    def _seen(self, topic: str, key: bytes, as_of_ms: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            waits = self._waits.pop((topic, key))
+            self.samples[topic] += [1000 * (now - sent) for at, sent in waits if at <= as_of_ms]
+            left = [wait for wait in waits if wait[0] > as_of_ms]
+            if left:
+                self._waits[topic, key] = left
+
+
+def latency(settings: Settings, mixed: Mixed, seconds: float, place: Path, told: Told) -> Latency:
+    """Run all roles, one worker each, and send the traffic at its rate for so long."""
+    asyncio.run(make_topics(settings))
+    own = replace(settings, negative_keep_rate=KEEP_RATE)
+    with ExitStack() as stack:
+        cluster = Cluster(settings.bootstrap_servers, settings.partitions)
+        cluster.send_all((settings.topic(t), key, value) for t, key, value in mixed.catalog())
+        for role in ROLES:
+            command = ["-m", "streamapp", "worker", role]
+            log = place / role / "log"
+            job = Job(Path(sys.executable), command, log, environment(own), pinned=False)
+            stack.enter_context(job)
+        _until_they_run(cluster, settings)
+        watcher = Watcher(settings)
+        stack.callback(watcher.end)
+        sent, took = _send(settings, mixed, seconds, watcher, told)
+        time.sleep(LAST_SECONDS)
+        return Latency(sent / took, watcher.samples, watcher.waiting)
+
+
+def _until_they_run(cluster: Cluster, settings: Settings) -> None:
+    """Wait until every role's group has its worker."""
+    deadline = time.monotonic() + START_SECONDS
+    for role in ROLES.values():
+        group = settings.role_id(role.name)
+        while not cluster.has_members(group):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{role.name} did not start")
+            time.sleep(0.2)
+
+
+def _send(
+    settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, told: Told
+) -> tuple[int, float]:
+    """Send each event at its time, as of now; return how many in how many seconds."""
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "partitioner": "murmur2_random",
+            "log_level": 0,
+        }
+    )
+    began, began_ms, number = time.monotonic(), int(time.time() * 1000), 0
+    for at_s, topic, key, event_ms, value in _now(mixed, began_ms):
+        ahead = at_s - (time.monotonic() - began)
+        if ahead > 0:
+            producer.poll(0)
+            told(at_s / seconds)
+            time.sleep(ahead)
+        if at_s >= seconds:
+            break
+        if number % EACH == 0 and at_s > SETTLE_SECONDS:
+            _follow(watcher, topic, key, value, event_ms)
+        producer.produce(settings.topic(topic), value, key)
+        number += 1
+    producer.flush()
+    return number, time.monotonic() - began
+
+
+def _follow(watcher: Watcher, topic: str, key: bytes, value: bytes, event_ms: int) -> None:
+    sent = time.monotonic()
+    watcher.follow("signals.viewers", key, event_ms, sent)
+    if topic != "events.impressions":
+        item = value.partition(b'"item_id":"')[2].partition(b'"')[0]
+        watcher.follow("signals.items", item, event_ms, sent)
+
+
+def _now(mixed: Mixed, began_ms: int) -> Iterator[tuple[float, str, bytes, int, bytes]]:
+    """Yield the traffic as if it began now: seconds after the start, topic, key, time, value."""
+    for topic, key, value in mixed.records():
+        found = _TIME.search(value)
+        assert found is not None
+        after_ms = int(found[1]) - BEGIN_MS
+        event_ms = began_ms + after_ms
+        moved = value[: found.start(1)] + b"%d" % event_ms + value[found.end(1) :]
+        yield after_ms / 1000, topic, key, event_ms, moved
