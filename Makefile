@@ -55,7 +55,7 @@ format: $(STAMP) ## bring the code into its format
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: $(STAMP) $(BENCH_STAMP) java ## measure against Quix Streams, Bytewax and plain Faust on a real Kafka
+bench: $(STAMP) $(BENCH_STAMP) java ## measure on a real Kafka: against other engines, and the roles on mixed traffic
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 kafka-up: $(STAMP) java ## start a local Kafka and say where it listens
