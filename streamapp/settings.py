@@ -113,6 +113,11 @@ class Settings:
     negative_keep_rate: float = _setting(
         1.0, "share of the examples without a click that is kept for learning", least=0.0001, most=1
     )
+    estimate_interval_ms: int = _setting(
+        600_000,
+        "stream time between two estimates of position bias and priors; 0: none are made",
+        least=0,
+    )
     skip: frozenset[tuple[str, int, int]] = _setting(
         frozenset(), "records to reject as `skipped`: topic:partition:offset,…"
     )

@@ -87,9 +87,13 @@ def _signals(views: Views, _: Settings) -> Sequence[Processor]:
 
 
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
+    from streamapp.processors.estimators import Estimators, EstimatorsSettings
     from streamapp.processors.learner import Learner, LearnerSettings
 
-    return [Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate))]
+    return [
+        Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate)),
+        Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
+    ]
 
 
 ROLES = {
@@ -114,9 +118,14 @@ ROLES = {
         ),
         Role(
             name="learn",
-            processors=("learner",),
+            processors=("learner", "estimators"),
             inputs=("training.examples",),
-            outputs=("models.versions", "models.weights", "events.rejected"),
+            outputs=(
+                "models.versions",
+                "models.weights",
+                "control.parameters",
+                "events.rejected",
+            ),
             broadcasts=(),
             build=_learn,
         ),

@@ -7,7 +7,8 @@ what is merged when and where a cut is taken, and `computed_at_ms` is the stream
 
     events.*.jsonl ──▶ ingest ──▶ activity.items ────▶ signals ──▶ signals.items.jsonl
     catalog.items.jsonl  │   └──▶ training.examples ─▶ learn ────▶ models.*.jsonl
-                         └──▶ signals.viewers.jsonl, training.examples.jsonl, events.rejected.jsonl
+                         ├──▶ signals.viewers.jsonl, training.examples.jsonl, events.rejected.jsonl
+                         └─◀─ control.parameters.jsonl, from learn unless they are given
 
 Files are read as they are needed, whatever their size; what stays in memory is what a worker holds,
 and catalog.items whole. With `--sort` the events are held too.

@@ -10,6 +10,13 @@
 An event is processed in the order of event time across the files, as `streamapp.engine.merge`
 does it live; a catalog line before the events of its time. Whenever the next line lies in
 another step of stream time a cut is taken.
+
+**Parameters** are in force from their own time on. With a control.parameters file they are what
+it says, as they were live: what the replay itself estimates is written and not used. Without one
+its estimates are used. They are made a minute before they are in force, and those of one cut are
+known in the next step; in a gap of a minute or more between events, where stream time would go on
+by the clock if this were live, it goes to the gap's end and a cut is taken there. So no event is
+processed before what is in force for it is known.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from streamapp.engine.task import Task
 from streamapp.errors import Rejection
 from streamapp.features.playbacks import IDLE_MS
 from streamapp.processors.base import Cut
+from streamapp.processors.estimators import LEAD_MS
 from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
 from streamapp.settings import Settings
 
@@ -61,6 +69,7 @@ class Cascade:
         self._files = {topic: directory.events(topic) for topic in self._front.inputs}
         self._read_on = {topic for _, task in self._stages[1:] for topic in task.inputs}
         self._handed_on: Counter[str] = Counter()
+        self._uses_estimates = not directory.holds(PARAMETERS)
         self._pending: defaultdict[str, list[Line]] = defaultdict(list)
         self._closing_ms = 1 + max(
             IDLE_MS, settings.click_window_ms, *settings.click_window_ms_by_surface.values()
@@ -98,6 +107,7 @@ class Cascade:
                 self._cut()
                 if next_ms == NO_BOUND:
                     break
+                self._pass_gap(next_ms)
                 until_ms = (next_ms // STEP_MS + 1) * STEP_MS - 1
             if known_ms <= head_ms:
                 self._learn_of(CATALOG, known)
@@ -106,6 +116,12 @@ class Cascade:
                 self._front.drive(RECORDS, min(until_ms, known_ms - 1))
             yield
         self._close()
+
+    def _pass_gap(self, next_ms: int) -> None:
+        """Do what becomes due before the next line, if that is far away."""
+        if self.stream_time_ms and next_ms - self.stream_time_ms >= LEAD_MS:
+            self._front.advance(next_ms - 1)
+            self._cut()
 
     def _read(self) -> None:
         """See to it that each file either has its next event waiting or has ended."""
@@ -154,6 +170,8 @@ class Cascade:
         for topic, outputs in cut.outputs.items():
             for key, value, _ in outputs:
                 self._write(topic, key, value)
+                if topic == PARAMETERS and self._uses_estimates:
+                    self._learn_of(PARAMETERS, Line(0, -1, key, value))
                 if topic in self._read_on:
                     self._handed_on[topic] += 1
                     line = Line(self._handed_on[topic], -1, key, value)

@@ -101,6 +101,10 @@ class Directory:
         lines = self._read(topic)
         return iter(_sorted(lines)) if self._sort else lines
 
+    def holds(self, topic: str) -> bool:
+        """Return whether there is a file of this topic."""
+        return topic in self._files
+
     def parameters(self) -> Iterator[Line]:
         """Yield the lines of control.parameters as they come."""
         return self._read(PARAMETERS)

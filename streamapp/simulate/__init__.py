@@ -16,7 +16,7 @@ Everything follows from seeds: the same arguments give the same records.
 
 from streamapp.simulate.behaviour import Behaviour, Happening, Human
 from streamapp.simulate.delivery import Delivery, Sent, spoiled
-from streamapp.simulate.slates import Placed, Ranker, shuffled
+from streamapp.simulate.slates import Exploring, Placed, Ranker, shuffled
 from streamapp.simulate.traffic import catalog, events_per_visit, traffic
 from streamapp.simulate.world import SURFACES, Item, Surface, Viewer, World, sigmoid
 
@@ -24,6 +24,7 @@ __all__ = [
     "SURFACES",
     "Behaviour",
     "Delivery",
+    "Exploring",
     "Happening",
     "Human",
     "Item",

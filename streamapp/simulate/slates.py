@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
@@ -37,3 +38,31 @@ def shuffled(
     """Any items in any order: each is at each position with the probability 1 / pool."""
     chosen = draw.sample(pool, min(len(surface.theta), len(pool)))
     return [Placed(item, None, 1.0 / len(pool)) for item in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Exploring:
+    """A ranker that knows each viewer's taste, and shows a share of the slates at random.
+
+    Attributes:
+        share: of the slates, that are `shuffled` and say with what propensity; the others show
+            what the viewer likes best, best first, and have no propensity.
+    """
+
+    share: float
+
+    def __call__(
+        self,
+        world: World,
+        viewer: Viewer,
+        surface: Surface,
+        pool: tuple[Item, ...],
+        at_ms: int,
+        draw: Random,
+    ) -> list[Placed]:
+        """Return a slate."""
+        if draw.random() < self.share:
+            return shuffled(world, viewer, surface, pool, at_ms, draw)
+        scored = [(world.liking(viewer, item, at_ms), item) for item in pool]
+        scored.sort(key=lambda entry: -entry[0])
+        return [Placed(item, score, None) for score, item in scored[: len(surface.theta)]]

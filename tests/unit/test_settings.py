@@ -21,6 +21,7 @@ SETTINGS = st.builds(
         st.sampled_from(["search", "live", "home_page"]), st.integers(1, 10**9)
     ),
     negative_keep_rate=st.floats(0.0001, 1),
+    estimate_interval_ms=st.integers(0, 10**9),
     skip=st.frozensets(st.tuples(NAMES, st.integers(0, 99), st.integers(0, 10**12))),
     check_crcs=st.booleans(),
     security=st.builds(

@@ -23,6 +23,7 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 OUTPUTS = {
+    "control.parameters",
     "events.rejected",
     "models.versions",
     "models.weights",
@@ -266,6 +267,30 @@ def test_a_parameter_counts_from_its_time_on_wherever_its_line_is(tmp_path):
     expected = [signal["counters"]["expected_clicks"]["total"] for signal in signals]
     assert expected == [0.05, pytest.approx(0.3), pytest.approx(0.8)]
     assert signals[0]["ctr"] == pytest.approx(20 * 0.03 / 21)
+
+
+def test_without_a_file_of_parameters_those_estimated_count_from_their_time_on(tmp_path):
+    # One slate a minute. The window of the first closes at 2 min, the estimate follows at 12 min.
+    def shown(**more: Iterable[Event | bytes]) -> Path:
+        slots = [{"item_id": "i1", "position": 1}]
+        slates = [impression(START + n * MINUTE, n, items=slots * 20) for n in range(20)]
+        return run(write(tmp_path / f"in{len(more)}", events_impressions=slates, **more), out)
+
+    out = tmp_path / "out0"
+    estimated = {p["name"]: p for p in values(shown(), "control.parameters")}
+    assert estimated.keys() == {"position_ctr/home", "theta/home", "prior/ctr"}
+    (rate,) = estimated["position_ctr/home"]["value"]
+    assert rate == pytest.approx(1.0 / 220, rel=0.01)
+    assert estimated["position_ctr/home"]["valid_from_ms"] == START + 13 * MINUTE
+    signals = [s["counters"]["expected_clicks"]["total"] for s in values(out, "signals.items")]
+    expected = [20 * (0.05 * min(n, 13) + rate * max(n - 13, 0)) for n in range(1, 21)]
+    assert signals == pytest.approx(expected)
+
+    out = tmp_path / "out1"
+    given = [{"name": "prior/ctr", "valid_from_ms": 0, "value": 0.2}]
+    assert values(shown(control_parameters=given), "control.parameters") == list(estimated.values())
+    signals = [s["counters"]["expected_clicks"]["total"] for s in values(out, "signals.items")]
+    assert signals == pytest.approx([n * 20 * 0.05 for n in range(1, 21)])
 
 
 def test_what_a_viewer_wants_erased_is_as_if_it_had_never_been(tmp_path):

@@ -81,11 +81,14 @@ class Written:
 
 
 def assert_as_expected(
-    written: Written, order: list[Event], known: dict[str, dict[str, Any]]
+    written: Written,
+    order: list[Event],
+    known: dict[str, dict[str, Any]],
+    parameters: Sequence[dict[str, Any]] = PARAMETERS,
 ) -> None:
     """Compare with what the oracles say of the events in the order they are merged in."""
     end_ms = max(event["occurred_at_ms"] for _, event in order) + CLOSING_MS
-    items = expected_items(order, stream_time_ms=end_ms, catalog=known, parameters=PARAMETERS)
+    items = expected_items(order, stream_time_ms=end_ms, catalog=known, parameters=parameters)
     assert differences(written.last("signals.items"), items) == []
     assert written.recent == expected_recent(order)
     assert written.examples == expected_examples(order, SETTINGS.click_window, end_ms)
@@ -128,3 +131,23 @@ def test_a_simulated_population_gives_what_the_oracles_give(late_rate):
     assert_as_expected(written, merged(events), known)
     assert len(written.examples) > 100
     assert any(example.clicked for example in written.examples)
+
+
+def test_what_is_estimated_on_the_way_is_in_force_from_its_time_on():
+    world = World(seed=3, viewers=30, items=25)
+    stream = traffic(world, start_ms=1_700_000_000_000, rate=0.5, seed=4)
+    events = [(sent.topic, sent.event) for sent in islice(stream, 1_500)]
+    broadcast = [(sent.topic, sent.event) for sent in catalog(world, 0)]
+    known = {item["item_id"]: item for _, item in broadcast}
+    written = Written(events, broadcast)
+    estimated = [value for _, value in written.records["control.parameters"]]
+    assert {parameter["name"] for parameter in estimated} >= {
+        "position_ctr/home",
+        "prior/ctr/drama",
+    }
+    assert_as_expected(written, merged(events), known, estimated)
+    # Given to the next replay, they make the same of the same events.
+    given = [("control.parameters", parameter) for parameter in estimated]
+    again = Written(events, [*broadcast, *given])
+    for topic in ("signals.items", "signals.viewers", "training.examples", "control.parameters"):
+        assert again.records[topic] == written.records[topic], topic
