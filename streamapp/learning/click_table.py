@@ -21,8 +21,10 @@ from heapq import nsmallest
 
 import numpy as np
 import numpy.typing as npt
+from mmh3 import hash as hash32
 
-from streamapp.features.digest import fraction
+_SEED = 0x5EED
+_HASHES = 2.0**32
 
 Matrix = npt.NDArray[np.float64]
 
@@ -45,9 +47,9 @@ class ClickTable:
         """Items held."""
         return len(self._items)
 
-    def items(self) -> Iterator[str]:
-        """Yield the items held."""
-        yield from self._items
+    def names(self) -> set[str]:
+        """Return the items held, and those that left since `changed` was last called."""
+        return self._items.keys() | self._touched
 
     def add(
         self, item: str, position: int, amount: float, draw_id: str, weight: float, *, clicked: bool
@@ -55,7 +57,7 @@ class ClickTable:
         """Count an impression; `draw_id` and `weight` decide whether a new item is held."""
         counts = self._items.get(item)
         if counts is None:
-            if fraction(f"admit:{draw_id}") * self._admission >= weight:
+            if hash32(draw_id, _SEED, signed=False) * self._admission >= weight * _HASHES:
                 return
             counts = self._items[item] = array("d")
         count_at(counts, position, amount, clicked=clicked)

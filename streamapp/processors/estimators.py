@@ -21,9 +21,10 @@ segment is one partition, so each parameter has one writer. What an operator wri
 the next value from here is in force.
 
 **When.** The first example that comes 10 min of stream time or more after the last estimate (at
-first: after the first example) has everything *before* it estimated; a surface only if it has
-brought 100 impressions since then and 1 % of what it holds. So values depend on the order of
-examples alone, neither on cuts nor on the idle clock.
+first: after the first example) has the priors estimated from everything *before* it, and the first
+surface; each example after it the next surface, so that none takes long. A surface is left out
+until it has brought 100 impressions since its last estimate and 1 % of what it holds. So values
+depend on the order of examples alone, neither on cuts nor on the idle clock.
 
 **From when.** `valid_from_ms` is stream time at the estimate + 1 min. The minute is for the way
 to whoever reads the parameters: their stream time is ahead of the examples' by what labelling and
@@ -78,12 +79,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Head(msgspec.Struct, array_like=True):
-    """The processor's own row; times are epoch ms."""
+    """The processor's own row; times are epoch ms.
+
+    Attributes:
+        waiting: surfaces that are due to be estimated, the next one last.
+    """
 
     version: int
     landmark_ms: int
     newest_ms: int
     due_ms: int
+    waiting: list[str]
 
 
 class _Published(msgspec.Struct, array_like=True):
@@ -121,7 +127,7 @@ class EstimatorsSettings:
     half_life_ms: float = 7.0 * DAY_MS
     segment: str = SEGMENT
     surfaces: int = 50
-    items: int = 2_000
+    items: int = 1_000
     categories: int = 1_000
     admission: float = 20.0
 
@@ -156,8 +162,8 @@ class Estimators:
             return
         head = self._head
         if head is None:
-            head = self._head = _Head(1, time_ms, time_ms, time_ms + settings.interval_ms)
-        if time_ms >= head.due_ms:
+            head = self._head = _Head(1, time_ms, time_ms, time_ms + settings.interval_ms, [])
+        if time_ms >= head.due_ms or head.waiting:
             self._estimate(head, time_ms)
         if time_ms > head.newest_ms:
             head.newest_ms = time_ms
@@ -213,25 +219,36 @@ class Estimators:
             self._moved[name] = None
 
     def _estimate(self, head: _Head, time_ms: int) -> None:
-        """Find what has moved, as of the newest example so far; it is published from now on."""
-        head.due_ms = time_ms + self._settings.interval_ms
+        """Find what has moved, as of the newest example so far: all priors, then one surface."""
         scale = exp2((head.landmark_ms - head.newest_ms) / self._settings.half_life_ms)
-        valid_from_ms = time_ms + self._settings.lead_ms
-        for name, value in self._estimates(scale):
-            if _moved(self._published.get(name), value):
-                self._published[name] = value
-                self._moved[name] = None
-                self._due.append(Parameter(name=name, valid_from_ms=valid_from_ms, value=value))
+        if time_ms >= head.due_ms:
+            head.due_ms = time_ms + self._settings.interval_ms
+            head.waiting = self._fresh(scale)
+            for category, prior in self._rates.priors(scale):
+                name = f"prior/ctr/{category}" if category else "prior/ctr"
+                self._publish(name, _rounded([prior])[0], time_ms)
+        surface = self._surfaces.get(head.waiting[-1]) if head.waiting else None
+        if surface is not None:
+            name = head.waiting[-1]
+            self._publish(f"position_ctr/{name}", _rounded(surface.position_ctr(scale)), time_ms)
+            self._publish(f"theta/{name}", _rounded(surface.theta(scale)), time_ms)
+        del head.waiting[-1:]
 
-    def _estimates(self, scale: float) -> Iterator[tuple[str, Value]]:
-        least = self._settings.fresh
-        for name, surface in sorted(self._surfaces.items()):
-            if surface.fresh >= max(least, FRESH_SHARE * surface.mass * scale):
-                yield f"position_ctr/{name}", _rounded(surface.position_ctr(scale))
-                yield f"theta/{name}", _rounded(surface.theta(scale))
-        for category, prior in self._rates.priors(scale):
-            (value,) = _rounded([prior])
-            yield f"prior/ctr/{category}" if category else "prior/ctr", value
+    def _fresh(self, scale: float) -> list[str]:
+        """Return the surfaces that have brought enough to be estimated again."""
+        return [
+            name
+            for name, surface in sorted(self._surfaces.items(), reverse=True)
+            if surface.fresh >= max(self._settings.fresh, FRESH_SHARE * surface.mass * scale)
+        ]
+
+    def _publish(self, name: str, value: Value, time_ms: int) -> None:
+        """Publish a value with the next cut if it has moved."""
+        if _moved(self._published.get(name), value):
+            valid_from_ms = time_ms + self._settings.lead_ms
+            self._published[name] = value
+            self._moved[name] = None
+            self._due.append(Parameter(name=name, valid_from_ms=valid_from_ms, value=value))
 
     def _move(self, head: _Head) -> None:
         """Move the landmark up to the newest example."""

@@ -169,7 +169,6 @@ def expected_rates(log: Sequence[Example], half_life_ms: float) -> dict[str, Any
             example,
             st.integers(0, 50_000),
             clicked=st.booleans(),
-            surface=st.sampled_from(["home", "search"]),
             position=st.integers(1, 4),
             weight=st.sampled_from([1.0, 40.0]),
             features=st.fixed_dictionaries({"category": st.sampled_from(["x", "y"])}),
@@ -315,7 +314,7 @@ def test_names_too_long_for_a_parameter_have_none():
         for name in (fits, too_long)
         for category in ("c" * 246, "c" * 247)
     ]
-    names = {p.name for p in feed(one, [*log, example(1_000)])}
+    names = {p.name for p in feed(one, [*log, example(1_000), example(1_000)])}
     assert names == {
         "prior/ctr",
         f"prior/ctr/{'c' * 246}",
