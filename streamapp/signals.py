@@ -63,6 +63,7 @@ class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         as_of_ms: newest event time in the delta; the decayed values are as at this time.
         first_ms: oldest event time in the delta.
         deltas: by counter: total, then the decayed sums of `streamapp.features.decay.HALF_LIVES`.
+        viewers: who acted or began to watch, each as 8 bytes of a hash, base64.
     """
 
     schema: int = SCHEMA
@@ -70,6 +71,7 @@ class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     as_of_ms: int
     first_ms: int
     deltas: dict[str, list[float]]
+    viewers: bytes = b""
 
     @property
     def occurred_at_ms(self) -> int:
@@ -100,6 +102,8 @@ class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         ctr, completion_rate, watch_ratio: shrunk rates over the 6 h counters.
         coec: clicks over expected clicks; 1 is average for the places it was shown in.
         velocity: watches of late against watches before; 1 is constant traffic.
+        viewers: distinct viewers who ever acted on it or began to watch it; to be shown it is not
+            enough. An estimate, exact while few, and never taken back.
     """
 
     schema: int = SCHEMA
@@ -115,6 +119,7 @@ class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     completion_rate: float
     watch_ratio: float
     velocity: float
+    viewers: int
 
     @property
     def occurred_at_ms(self) -> int:

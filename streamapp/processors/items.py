@@ -3,11 +3,12 @@
 ::
 
     activity.items ──▶ counters of the item (total, 30 min, 6 h, 7 d) ──▶ signals.items
+                   └─▶ sketch of its viewers ────────────────────────────▶
     catalog.items  ──▶ status, category, creator ────────────────────────▶
 
-Kept for each item: its counters, its first and newest event time, and the catalog fields as
-last published. An item nobody touched for 60 days is forgotten; one deleted from the catalog at
-once.
+Kept for each item: its counters, its first and newest event time, the catalog fields as last
+published, and the sketch, which has a row of its own as it changes seldom. An item nobody touched
+for 60 days is forgotten; one deleted from the catalog at once.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import msgspec
 
 from streamapp.errors import Rejection
 from streamapp.events import decoder
-from streamapp.features import rates
+from streamapp.features import distinct, rates
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import DAY_MS, DecayedCounters
+from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
 from streamapp.features.rates import COUNTERS
@@ -34,6 +36,7 @@ CATALOG = "catalog.items"
 SIGNALS = "signals.items"
 
 _ROW_VERSION = 1
+_VIEWERS = b"v"
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
 _DECAYED = 4
 """Numbers a counter has in a delta: the total and one a half-life."""
@@ -60,6 +63,7 @@ class _Item(msgspec.Struct, gc=False):
     as_of_ms: int
     first_ms: int
     published: _Joined
+    viewers: bytes = b""
 
 
 class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -73,7 +77,15 @@ class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     published: _Joined
 
 
+class _ViewersRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The distinct viewers of one item in the changelog."""
+
+    version: int
+    sketch: bytes
+
+
 _decode_row = msgspec.json.Decoder(_ItemRow).decode
+_decode_viewers = msgspec.json.Decoder(_ViewersRow).decode
 
 
 def decode_delta(value: bytes) -> ItemDelta:
@@ -82,6 +94,8 @@ def decode_delta(value: bytes) -> ItemDelta:
     for counter, sums in delta.deltas.items():
         if counter not in _INDEX or len(sums) != _DECAYED:
             raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
+    if len(delta.viewers) % DIGEST_BYTES:
+        raise Rejection("invalid_field", f"viewers: {len(delta.viewers)} bytes are no hashes")
     return delta
 
 
@@ -108,6 +122,8 @@ class Items:
         self._items: dict[str, _Item] = {}
         self._expiry = Expiry(settings.idle_ms)
         self._touched: dict[str, None] = {}
+        self._met: dict[str, None] = {}
+        self._restored: dict[str, bytes] = {}
 
     def decoder(self, topic: str) -> Callable[[bytes], ItemDelta]:  # noqa: ARG002  # one input
         """Return what decodes one delta."""
@@ -123,7 +139,16 @@ class Items:
             item.first_ms = min(item.first_ms, event.first_ms)
         deltas = {_INDEX[counter]: sums for counter, sums in event.deltas.items()}
         item.counters.merge(deltas, event.as_of_ms)
+        if event.viewers:
+            self._meet(event.item_id, item, event.viewers)
         self._touched[event.item_id] = None
+
+    def _meet(self, item_id: str, item: _Item, viewers: bytes) -> None:
+        """Add viewers to those of an item."""
+        sketch = distinct.add(item.viewers, viewers)
+        if sketch != item.viewers:
+            item.viewers = sketch
+            self._met[item_id] = None
 
     def _add(self, delta: ItemDelta) -> _Item:
         counters = DecayedCounters.zero(len(COUNTERS), delta.as_of_ms)
@@ -148,7 +173,8 @@ class Items:
         self._forget(item_id)
 
     def _forget(self, item_id: str) -> None:
-        del self._items[item_id]
+        if self._items.pop(item_id).viewers:
+            self._met[item_id] = None
         self._touched[item_id] = None
 
     def follow(self, topic: str, key: str) -> None:
@@ -183,7 +209,11 @@ class Items:
             item.published = self._join(item_id)
             cut.emit(SIGNALS, item_id, _encode(self._signal(item_id, item, cut)))
             rows.append((_row_key(item_id), _row_value(item)))
-        return rows
+        return rows + self._viewers_rows()
+
+    def _viewers_rows(self) -> list[Row]:
+        met, self._met = self._met, {}
+        return [(_viewers_key(item_id), _viewers_row(self._items.get(item_id))) for item_id in met]
 
     def _signal(self, item_id: str, item: _Item, cut: Cut) -> ItemSignal:
         at_ms, joined = item.as_of_ms, item.published
@@ -208,12 +238,16 @@ class Items:
             completion_rate=rate("completion_rate", "completes", "closed"),
             watch_ratio=rate("watch_ratio", "ratio_sum", "ratio_n"),
             velocity=rates.velocity(watches_30m, six["watches"], at_ms - item.first_ms),
+            viewers=distinct.count(item.viewers),
         )
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog."""
         for key, value in rows:
             item_id = key[1:].decode()
+            if key[:1] == _VIEWERS:
+                self._restored[item_id] = b"" if value is None else _decode_viewers(value).sketch
+                continue
             if value is None:
                 self._items.pop(item_id, None)
                 continue
@@ -223,7 +257,9 @@ class Items:
 
     def ready(self) -> None:
         """Publish again what the catalog changed while this partition was down."""
+        restored, self._restored = self._restored, {}
         for item_id, item in list(self._items.items()):
+            item.viewers = restored.get(item_id, b"")
             self._expiry.add(item_id, item.as_of_ms)
             self._compare(item_id, item)
 
@@ -236,6 +272,17 @@ class Items:
 def _row_key(item_id: str) -> bytes:
     """Return the changelog key of an item: never one that starts with @."""
     return b"i" + item_id.encode()
+
+
+def _viewers_key(item_id: str) -> bytes:
+    """Return the changelog key of an item's sketch."""
+    return _VIEWERS + item_id.encode()
+
+
+def _viewers_row(item: _Item | None) -> bytes | None:
+    if item is None or not item.viewers:
+        return None
+    return _encode(_ViewersRow(_ROW_VERSION, item.viewers))
 
 
 def _row_value(item: _Item) -> bytes:
