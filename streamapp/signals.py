@@ -132,6 +132,80 @@ class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.item_id
 
 
+class TrendingItem(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An item in a report of activity.trending, as a list of these.
+
+    Attributes:
+        watches_30m, watches_6h: its decayed counters as at the report's `as_of_ms`.
+        first_ms: its first event.
+    """
+
+    item_id: str
+    watches_30m: float
+    watches_6h: float
+    first_ms: int
+
+
+class TrendingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of activity.trending: the best items that one partition has for a list.
+
+    Attributes:
+        name: of the list: all, kind:live or category:X.
+        source: partition of the items; its newest report of a list replaces the former.
+        as_of_ms: a full minute of stream time.
+        items: fastest first, at most as many as the list has; none when none rises any more.
+    """
+
+    schema: int = SCHEMA
+    name: str
+    source: int
+    as_of_ms: int
+    items: list[TrendingItem]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by list: one task owns it."""
+        return self.name
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """An item to consider, and how good it is among the others of its list."""
+
+    item_id: str
+    score: float
+
+
+class TrendingList(msgspec.Struct, frozen=True):
+    """One record of candidates.trending: the last one of a list is the truth, null deletes it.
+
+    Attributes:
+        name: all, kind:live or category:X.
+        items: at most 50 active items of a velocity above 1, fastest first; the score is the
+            velocity as at `as_of_ms`.
+    """
+
+    name: str
+    as_of_ms: int
+    computed_at_ms: int
+    items: list[Candidate]
+    schema: int = SCHEMA
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by list."""
+        return self.name
+
+
 class RecentAction(msgspec.Struct, frozen=True, gc=False):
     """One action of a viewer: an action of events.clicks, or `watch`, or `complete`."""
 

@@ -5,10 +5,12 @@
     activity.items ──▶ counters of the item (total, 30 min, 6 h, 7 d) ──▶ signals.items
                    └─▶ sketch of its viewers ────────────────────────────▶
     catalog.items  ──▶ status, category, creator ────────────────────────▶
+                       watches, once a minute ────────────────────────────▶ activity.trending
 
 Kept for each item: its counters, its first and newest event time, the catalog fields as last
 published, and the sketch, which has a row of its own as it changes seldom. An item nobody touched
-for 60 days is forgotten; one deleted from the catalog at once.
+for 60 days is forgotten; one deleted from the catalog at once. Which of them trend, and which
+lists have news, says `streamapp.features.trending`.
 """
 
 from __future__ import annotations
@@ -28,16 +30,21 @@ from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
 from streamapp.features.rates import COUNTERS
+from streamapp.features.trending import Rising, lists_of
 from streamapp.processors.base import Cut, Row
-from streamapp.signals import Counter, ItemDelta, ItemSignal
+from streamapp.signals import Counter, ItemDelta, ItemSignal, TrendingItem, TrendingReport
 
 ACTIVITY = "activity.items"
 CATALOG = "catalog.items"
 SIGNALS = "signals.items"
+TRENDING = "activity.trending"
 
 _ROW_VERSION = 1
 _VIEWERS = b"v"
+_NEWS = b"n"
+"""Changelog key of the lists with news."""
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
+_WATCHES = _INDEX["watches"]
 _DECAYED = 4
 """Numbers a counter has in a delta: the total and one a half-life."""
 
@@ -84,6 +91,14 @@ class _ViewersRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     sketch: bytes
 
 
+class _NewsRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The trending lists with news since the last full minute, in the changelog."""
+
+    version: int
+    names: list[str]
+
+
+_decode_news = msgspec.json.Decoder(_NewsRow).decode
 _decode_row = msgspec.json.Decoder(_ItemRow).decode
 _decode_viewers = msgspec.json.Decoder(_ViewersRow).decode
 
@@ -124,6 +139,8 @@ class Items:
         self._touched: dict[str, None] = {}
         self._met: dict[str, None] = {}
         self._restored: dict[str, bytes] = {}
+        self._rising = Rising(self._lists_of, self._watches)
+        self._news: list[str] = []
 
     def decoder(self, topic: str) -> Callable[[bytes], ItemDelta]:  # noqa: ARG002  # one input
         """Return what decodes one delta."""
@@ -134,7 +151,10 @@ class Items:
         item = self._items.get(event.item_id)
         if item is None:
             item = self._add(event)
+            self._rising.touch(event.item_id)
         else:
+            if "watches" in event.deltas or event.first_ms < item.first_ms:
+                self._rising.touch(event.item_id)
             item.as_of_ms = max(item.as_of_ms, event.as_of_ms)
             item.first_ms = min(item.first_ms, event.first_ms)
         deltas = {_INDEX[counter]: sums for counter, sums in event.deltas.items()}
@@ -158,7 +178,8 @@ class Items:
         return item
 
     def advance(self, stream_time_ms: int) -> None:
-        """Forget the items that nobody touched for long."""
+        """Report what trends, and forget the items that nobody touched for long."""
+        self._rising.advance(stream_time_ms)
         if self._expiry.pending(stream_time_ms):
             for item_id in self._expiry.take(stream_time_ms):
                 self._expire(item_id, stream_time_ms)
@@ -173,14 +194,17 @@ class Items:
         self._forget(item_id)
 
     def _forget(self, item_id: str) -> None:
-        if self._items.pop(item_id).viewers:
+        item = self._items.pop(item_id)
+        if item.viewers:
             self._met[item_id] = None
+        self._rising.forget(item.published.category)
         self._touched[item_id] = None
 
     def follow(self, topic: str, key: str) -> None:
         """Publish an item again whose catalog fields changed; forget one that was deleted."""
         item = self._items.get(key) if topic == CATALOG else None
         if item is not None:
+            self._rising.touch(key)
             self._compare(key, item)
 
     def _compare(self, item_id: str, item: _Item) -> None:
@@ -189,6 +213,16 @@ class Items:
             self._forget(item_id)
         elif joined != item.published:
             self._touched[item_id] = None
+
+    def _lists_of(self, item_id: str) -> tuple[str, ...]:
+        return lists_of(self._catalog.get(item_id))
+
+    def _watches(self, item_id: str, at_ms: int) -> TrendingItem | None:
+        item = self._items.get(item_id)
+        if item is None:
+            return None
+        _, watches_30m, watches_6h, _ = item.counters.one(_WATCHES, at_ms)
+        return TrendingItem(item_id, watches_30m, watches_6h, item.first_ms)
 
     def _join(self, item_id: str) -> _Joined:
         known = self._catalog.get(item_id)
@@ -209,7 +243,21 @@ class Items:
             item.published = self._join(item_id)
             cut.emit(SIGNALS, item_id, _encode(self._signal(item_id, item, cut)))
             rows.append((_row_key(item_id), _row_value(item)))
-        return rows + self._viewers_rows()
+        self._report(cut)
+        return rows + self._viewers_rows() + self._news_rows()
+
+    def _report(self, cut: Cut) -> None:
+        for name, as_of_ms, items in self._rising.take():
+            report = TrendingReport(name=name, source=cut.partition, as_of_ms=as_of_ms, items=items)
+            cut.emit(TRENDING, name, _encode(report))
+
+    def _news_rows(self) -> list[Row]:
+        self._rising.settle()
+        news = list(self._rising.news)
+        if news == self._news:
+            return []
+        self._news = news
+        return [(_NEWS, _encode(_NewsRow(_ROW_VERSION, news)) if news else None)]
 
     def _viewers_rows(self) -> list[Row]:
         met, self._met = self._met, {}
@@ -245,6 +293,9 @@ class Items:
         """Take rows of the changelog."""
         for key, value in rows:
             item_id = key[1:].decode()
+            if key == _NEWS:
+                self._news = [] if value is None else _decode_news(value).names
+                continue
             if key[:1] == _VIEWERS:
                 self._restored[item_id] = b"" if value is None else _decode_viewers(value).sketch
                 continue
@@ -258,8 +309,10 @@ class Items:
     def ready(self) -> None:
         """Publish again what the catalog changed while this partition was down."""
         restored, self._restored = self._restored, {}
+        self._rising.news = dict.fromkeys(self._news)
         for item_id, item in list(self._items.items()):
             item.viewers = restored.get(item_id, b"")
+            self._rising.hold(item_id)
             self._expiry.add(item_id, item.as_of_ms)
             self._compare(item_id, item)
 

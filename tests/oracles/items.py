@@ -245,7 +245,7 @@ def _signal(
         "coec": (six["clicks"] + 1.0) / (six["expected_clicks"] + 1.0),
         "completion_rate": rate("completion_rate", "completes", "closed"),
         "watch_ratio": rate("watch_ratio", "ratio_sum", "ratio_n"),
-        "velocity": _velocity(counters["watches"], as_of_ms - first_ms),
+        "velocity": velocity(counters["watches"], as_of_ms - first_ms),
     }
 
 
@@ -258,7 +258,7 @@ def _counter(ones: list[Counted], as_of_ms: int) -> dict[str, float]:
     return values
 
 
-def _velocity(watches: Mapping[str, float], age_ms: int) -> float:
+def velocity(watches: Mapping[str, float], age_ms: int) -> float:
     age = max(age_ms, MINUTE)
 
     def per_6h(label: str) -> float:
