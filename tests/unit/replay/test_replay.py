@@ -26,6 +26,7 @@ OUTPUTS = {
     "events.rejected",
     "models.versions",
     "models.weights",
+    "candidates.trending",
     "signals.items",
     "signals.viewers",
     "training.examples",
