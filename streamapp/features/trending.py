@@ -156,8 +156,10 @@ class Rising:
         pool, self._pool = self._pool, {}
         for item_id in pool:
             item = self._watches(item_id, mark_ms)
-            reached = score(item, mark_ms, mark_ms) if item else 0.0
-            if item and reached > 1.0:
+            if item is None:
+                continue
+            reached = velocity(item.watches_30m, item.watches_6h, mark_ms - item.first_ms)
+            if reached > 1.0:
                 self._pool[item_id] = None
                 for name in self._lists_of(item_id):
                     rising[name].append((-reached, item_id, item))
