@@ -63,6 +63,7 @@ class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         as_of_ms: newest event time in the delta; the decayed values are as at this time.
         first_ms: oldest event time in the delta.
         deltas: by counter: total, then the decayed sums of `streamapp.features.decay.HALF_LIVES`.
+        viewers: who acted or began to watch, each as 8 bytes of a hash, base64.
     """
 
     schema: int = SCHEMA
@@ -70,6 +71,7 @@ class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     as_of_ms: int
     first_ms: int
     deltas: dict[str, list[float]]
+    viewers: bytes = b""
 
     @property
     def occurred_at_ms(self) -> int:
@@ -100,6 +102,8 @@ class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         ctr, completion_rate, watch_ratio: shrunk rates over the 6 h counters.
         coec: clicks over expected clicks; 1 is average for the places it was shown in.
         velocity: watches of late against watches before; 1 is constant traffic.
+        viewers: distinct viewers who ever acted on it or began to watch it; to be shown it is not
+            enough. An estimate, exact while few, and never taken back.
     """
 
     schema: int = SCHEMA
@@ -115,6 +119,7 @@ class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     completion_rate: float
     watch_ratio: float
     velocity: float
+    viewers: int
 
     @property
     def occurred_at_ms(self) -> int:
@@ -125,6 +130,80 @@ class ItemSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def key(self) -> str:
         """Keyed by item."""
         return self.item_id
+
+
+class TrendingItem(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An item in a report of activity.trending, as a list of these.
+
+    Attributes:
+        watches_30m, watches_6h: its decayed counters as at the report's `as_of_ms`.
+        first_ms: its first event.
+    """
+
+    item_id: str
+    watches_30m: float
+    watches_6h: float
+    first_ms: int
+
+
+class TrendingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of activity.trending: the best items that one partition has for a list.
+
+    Attributes:
+        name: of the list: all, kind:live or category:X.
+        source: partition of the items; its newest report of a list replaces the former.
+        as_of_ms: a full minute of stream time.
+        items: fastest first, at most as many as the list has; none when none rises any more.
+    """
+
+    schema: int = SCHEMA
+    name: str
+    source: int
+    as_of_ms: int
+    items: list[TrendingItem]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by list: one task owns it."""
+        return self.name
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """An item to consider, and how good it is among the others of its list."""
+
+    item_id: str
+    score: float
+
+
+class TrendingList(msgspec.Struct, frozen=True):
+    """One record of candidates.trending: the last one of a list is the truth, null deletes it.
+
+    Attributes:
+        name: all, kind:live or category:X.
+        items: at most 50 active items of a velocity above 1, fastest first; the score is the
+            velocity as at `as_of_ms`.
+    """
+
+    name: str
+    as_of_ms: int
+    computed_at_ms: int
+    items: list[Candidate]
+    schema: int = SCHEMA
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by list."""
+        return self.name
 
 
 class RecentAction(msgspec.Struct, frozen=True, gc=False):

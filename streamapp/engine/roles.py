@@ -81,9 +81,10 @@ def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
 
 
 def _signals(views: Views, _: Settings) -> Sequence[Processor]:
+    from streamapp.processors.candidates import Candidates
     from streamapp.processors.items import Items, ItemsSettings
 
-    return [Items(views.catalog, views.parameters, ItemsSettings())]
+    return [Items(views.catalog, views.parameters, ItemsSettings()), Candidates(views.catalog)]
 
 
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
@@ -110,9 +111,14 @@ ROLES = {
         ),
         Role(
             name="signals",
-            processors=("items",),
-            inputs=("activity.items",),
-            outputs=("signals.items", "events.rejected"),
+            processors=("items", "candidates"),
+            inputs=("activity.items", "activity.trending"),
+            outputs=(
+                "signals.items",
+                "activity.trending",
+                "candidates.trending",
+                "events.rejected",
+            ),
             broadcasts=("catalog.items", "control.parameters"),
             build=_signals,
         ),

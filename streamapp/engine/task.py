@@ -185,7 +185,7 @@ class Task:
         The cut is empty when neither rows nor offsets moved. A cut that was taken must be
         committed or the task dropped: it is not given twice.
         """
-        cut = Cut(self.stream_time_ms, computed_at_ms)
+        cut = Cut(self.stream_time_ms, computed_at_ms, partition=self.partition)
         for processor in self.processors:
             rows = list(processor.cut(cut))
             if rows:

@@ -93,6 +93,18 @@ class DecayedCounters(msgspec.Struct, gc=False):
             [value * f2 for value in sums[3 * n :]],
         )
 
+    def one(self, counter: int, time_ms: int) -> tuple[float, float, float, float]:
+        """Return the total and the decayed values of one counter at a time."""
+        f0, f1, f2 = growth(self.landmark_ms - time_ms)
+        sums = self.sums
+        n = len(sums) // _COLUMNS
+        return (
+            sums[counter],
+            sums[n + counter] * f0,
+            sums[2 * n + counter] * f1,
+            sums[3 * n + counter] * f2,
+        )
+
     def _move(self, landmark_ms: int) -> None:
         """Move the landmark up; the counters stay what they are."""
         totals, *columns = self.at(landmark_ms)

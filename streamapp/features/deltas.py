@@ -8,7 +8,12 @@ import msgspec
 
 from streamapp.events import Impression
 from streamapp.features.decay import SPAN_MS, growth
+from streamapp.features.digest import DIGEST_BYTES
+from streamapp.features.distinct import pack
 from streamapp.signals import SCHEMA
+
+MAX_VIEWERS = 1_000
+"""Viewers in one delta, so that no record grows with the length of a backlog."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,6 +25,7 @@ class _Delta(msgspec.Struct, gc=False):
     as_of_ms: int
     first_ms: int
     deltas: dict[str, list[float]]
+    viewers: bytes | msgspec.UnsetType = msgspec.UNSET
     schema: int = SCHEMA
 
 
@@ -34,6 +40,7 @@ class ItemDeltas:
         self._landmark_ms = 0
         self._pending: dict[str, _Delta] = {}
         self._closed: list[_Delta] = []
+        self._viewers: dict[str, dict[str, None]] = {}
         self._weighed_ms = 0
         self._weights = (1.0, 1.0, 1.0)
 
@@ -60,10 +67,22 @@ class ItemDeltas:
             delta.first_ms = time_ms
         return delta.deltas
 
-    def add(self, item_id: str, time_ms: int, amounts: Iterable[tuple[str, float]]) -> None:
-        """Count amounts by counter for an item, all at one event time."""
+    def add(
+        self,
+        item_id: str,
+        time_ms: int,
+        amounts: Iterable[tuple[str, float]],
+        viewer_id: str | None = None,
+    ) -> None:
+        """Count amounts by counter for an item, all at one event time.
+
+        Args:
+            viewer_id: who acted or began to watch, to be among the item's distinct viewers.
+        """
         f0, f1, f2 = self._weigh(time_ms)
         sums = self._item(item_id, time_ms)
+        if viewer_id is not None:
+            self._viewers.setdefault(item_id, {})[viewer_id] = None
         for counter, amount in amounts:
             known = sums.get(counter)
             if known is None:
@@ -108,6 +127,7 @@ class ItemDeltas:
     def _close(self) -> Iterator[_Delta]:
         """Yield the pending deltas with their sums as at their own time."""
         pending, self._pending = self._pending, {}
+        acted, self._viewers = self._viewers, {}
         as_of_ms, (f0, f1, f2) = self._landmark_ms, growth(0)
         for delta in pending.values():
             if delta.as_of_ms != as_of_ms:  # items of one slate come together
@@ -117,4 +137,16 @@ class ItemDeltas:
                 sums[1] *= f0
                 sums[2] *= f1
                 sums[3] *= f2
+            viewers = acted.get(delta.item_id)
+            if viewers is not None:
+                yield from _crowd(delta, pack(viewers))
             yield delta
+
+
+def _crowd(delta: _Delta, viewers: bytes) -> Iterator[_Delta]:
+    """Put viewers into a delta; yield others to go before it for those it cannot take."""
+    most = MAX_VIEWERS * DIGEST_BYTES
+    while len(viewers) > most:
+        yield _Delta(delta.item_id, delta.as_of_ms, delta.first_ms, {}, viewers[:most])
+        viewers = viewers[most:]
+    delta.viewers = viewers

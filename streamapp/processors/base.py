@@ -37,6 +37,7 @@ class Cut:
     Attributes:
         stream_time_ms: event time the task has reached.
         computed_at_ms: wall clock of the cut, for `computed_at_ms` fields and nothing else.
+        partition: of the task; what a task says of its own part is told apart by it.
         rows: changelog rows by processor name, each key once.
         outputs: records by topic, in the order they are to be read.
     """
@@ -45,6 +46,7 @@ class Cut:
     computed_at_ms: int
     rows: dict[str, list[Row]] = field(default_factory=dict)
     outputs: dict[str, list[Output]] = field(default_factory=dict)
+    partition: int = 0
 
     def emit(
         self,

@@ -3,11 +3,14 @@
 ::
 
     activity.items ──▶ counters of the item (total, 30 min, 6 h, 7 d) ──▶ signals.items
+                   └─▶ sketch of its viewers ────────────────────────────▶
     catalog.items  ──▶ status, category, creator ────────────────────────▶
+                       watches, once a minute ────────────────────────────▶ activity.trending
 
-Kept for each item: its counters, its first and newest event time, and the catalog fields as
-last published. An item nobody touched for 60 days is forgotten; one deleted from the catalog at
-once.
+Kept for each item: its counters, its first and newest event time, the catalog fields as last
+published, and the sketch, which has a row of its own as it changes seldom. An item nobody touched
+for 60 days is forgotten; one deleted from the catalog at once. Which of them trend, and which
+lists have news, says `streamapp.features.trending`.
 """
 
 from __future__ import annotations
@@ -20,21 +23,28 @@ import msgspec
 
 from streamapp.errors import Rejection
 from streamapp.events import decoder
-from streamapp.features import rates
+from streamapp.features import distinct, rates
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import DAY_MS, DecayedCounters
+from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
 from streamapp.features.rates import COUNTERS
+from streamapp.features.trending import Rising, lists_of
 from streamapp.processors.base import Cut, Row
-from streamapp.signals import Counter, ItemDelta, ItemSignal
+from streamapp.signals import Counter, ItemDelta, ItemSignal, TrendingItem, TrendingReport
 
 ACTIVITY = "activity.items"
 CATALOG = "catalog.items"
 SIGNALS = "signals.items"
+TRENDING = "activity.trending"
 
 _ROW_VERSION = 1
+_VIEWERS = b"v"
+_NEWS = b"n"
+"""Changelog key of the lists with news."""
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
+_WATCHES = _INDEX["watches"]
 _DECAYED = 4
 """Numbers a counter has in a delta: the total and one a half-life."""
 
@@ -60,6 +70,7 @@ class _Item(msgspec.Struct, gc=False):
     as_of_ms: int
     first_ms: int
     published: _Joined
+    viewers: bytes = b""
 
 
 class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -73,7 +84,23 @@ class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     published: _Joined
 
 
+class _ViewersRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The distinct viewers of one item in the changelog."""
+
+    version: int
+    sketch: bytes
+
+
+class _NewsRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The trending lists with news since the last full minute, in the changelog."""
+
+    version: int
+    names: list[str]
+
+
+_decode_news = msgspec.json.Decoder(_NewsRow).decode
 _decode_row = msgspec.json.Decoder(_ItemRow).decode
+_decode_viewers = msgspec.json.Decoder(_ViewersRow).decode
 
 
 def decode_delta(value: bytes) -> ItemDelta:
@@ -82,6 +109,8 @@ def decode_delta(value: bytes) -> ItemDelta:
     for counter, sums in delta.deltas.items():
         if counter not in _INDEX or len(sums) != _DECAYED:
             raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
+    if len(delta.viewers) % DIGEST_BYTES:
+        raise Rejection("invalid_field", f"viewers: {len(delta.viewers)} bytes are no hashes")
     return delta
 
 
@@ -108,6 +137,10 @@ class Items:
         self._items: dict[str, _Item] = {}
         self._expiry = Expiry(settings.idle_ms)
         self._touched: dict[str, None] = {}
+        self._met: dict[str, None] = {}
+        self._restored: dict[str, bytes] = {}
+        self._rising = Rising(self._lists_of, self._watches)
+        self._news: list[str] = []
 
     def decoder(self, topic: str) -> Callable[[bytes], ItemDelta]:  # noqa: ARG002  # one input
         """Return what decodes one delta."""
@@ -118,12 +151,24 @@ class Items:
         item = self._items.get(event.item_id)
         if item is None:
             item = self._add(event)
+            self._rising.touch(event.item_id)
         else:
+            if "watches" in event.deltas or event.first_ms < item.first_ms:
+                self._rising.touch(event.item_id)
             item.as_of_ms = max(item.as_of_ms, event.as_of_ms)
             item.first_ms = min(item.first_ms, event.first_ms)
         deltas = {_INDEX[counter]: sums for counter, sums in event.deltas.items()}
         item.counters.merge(deltas, event.as_of_ms)
+        if event.viewers:
+            self._meet(event.item_id, item, event.viewers)
         self._touched[event.item_id] = None
+
+    def _meet(self, item_id: str, item: _Item, viewers: bytes) -> None:
+        """Add viewers to those of an item."""
+        sketch = distinct.add(item.viewers, viewers)
+        if sketch != item.viewers:
+            item.viewers = sketch
+            self._met[item_id] = None
 
     def _add(self, delta: ItemDelta) -> _Item:
         counters = DecayedCounters.zero(len(COUNTERS), delta.as_of_ms)
@@ -133,7 +178,8 @@ class Items:
         return item
 
     def advance(self, stream_time_ms: int) -> None:
-        """Forget the items that nobody touched for long."""
+        """Report what trends, and forget the items that nobody touched for long."""
+        self._rising.advance(stream_time_ms)
         if self._expiry.pending(stream_time_ms):
             for item_id in self._expiry.take(stream_time_ms):
                 self._expire(item_id, stream_time_ms)
@@ -148,13 +194,17 @@ class Items:
         self._forget(item_id)
 
     def _forget(self, item_id: str) -> None:
-        del self._items[item_id]
+        item = self._items.pop(item_id)
+        if item.viewers:
+            self._met[item_id] = None
+        self._rising.forget(item.published.category)
         self._touched[item_id] = None
 
     def follow(self, topic: str, key: str) -> None:
         """Publish an item again whose catalog fields changed; forget one that was deleted."""
         item = self._items.get(key) if topic == CATALOG else None
         if item is not None:
+            self._rising.touch(key)
             self._compare(key, item)
 
     def _compare(self, item_id: str, item: _Item) -> None:
@@ -163,6 +213,16 @@ class Items:
             self._forget(item_id)
         elif joined != item.published:
             self._touched[item_id] = None
+
+    def _lists_of(self, item_id: str) -> tuple[str, ...]:
+        return lists_of(self._catalog.get(item_id))
+
+    def _watches(self, item_id: str, at_ms: int) -> TrendingItem | None:
+        item = self._items.get(item_id)
+        if item is None:
+            return None
+        _, watches_30m, watches_6h, _ = item.counters.one(_WATCHES, at_ms)
+        return TrendingItem(item_id, watches_30m, watches_6h, item.first_ms)
 
     def _join(self, item_id: str) -> _Joined:
         known = self._catalog.get(item_id)
@@ -183,7 +243,25 @@ class Items:
             item.published = self._join(item_id)
             cut.emit(SIGNALS, item_id, _encode(self._signal(item_id, item, cut)))
             rows.append((_row_key(item_id), _row_value(item)))
-        return rows
+        self._report(cut)
+        return rows + self._viewers_rows() + self._news_rows()
+
+    def _report(self, cut: Cut) -> None:
+        for name, as_of_ms, items in self._rising.take():
+            report = TrendingReport(name=name, source=cut.partition, as_of_ms=as_of_ms, items=items)
+            cut.emit(TRENDING, name, _encode(report))
+
+    def _news_rows(self) -> list[Row]:
+        self._rising.settle()
+        news = list(self._rising.news)
+        if news == self._news:
+            return []
+        self._news = news
+        return [(_NEWS, _encode(_NewsRow(_ROW_VERSION, news)) if news else None)]
+
+    def _viewers_rows(self) -> list[Row]:
+        met, self._met = self._met, {}
+        return [(_viewers_key(item_id), _viewers_row(self._items.get(item_id))) for item_id in met]
 
     def _signal(self, item_id: str, item: _Item, cut: Cut) -> ItemSignal:
         at_ms, joined = item.as_of_ms, item.published
@@ -208,12 +286,19 @@ class Items:
             completion_rate=rate("completion_rate", "completes", "closed"),
             watch_ratio=rate("watch_ratio", "ratio_sum", "ratio_n"),
             velocity=rates.velocity(watches_30m, six["watches"], at_ms - item.first_ms),
+            viewers=distinct.count(item.viewers),
         )
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog."""
         for key, value in rows:
             item_id = key[1:].decode()
+            if key == _NEWS:
+                self._news = [] if value is None else _decode_news(value).names
+                continue
+            if key[:1] == _VIEWERS:
+                self._restored[item_id] = b"" if value is None else _decode_viewers(value).sketch
+                continue
             if value is None:
                 self._items.pop(item_id, None)
                 continue
@@ -223,7 +308,11 @@ class Items:
 
     def ready(self) -> None:
         """Publish again what the catalog changed while this partition was down."""
+        restored, self._restored = self._restored, {}
+        self._rising.news = dict.fromkeys(self._news)
         for item_id, item in list(self._items.items()):
+            item.viewers = restored.get(item_id, b"")
+            self._rising.hold(item_id)
             self._expiry.add(item_id, item.as_of_ms)
             self._compare(item_id, item)
 
@@ -236,6 +325,17 @@ class Items:
 def _row_key(item_id: str) -> bytes:
     """Return the changelog key of an item: never one that starts with @."""
     return b"i" + item_id.encode()
+
+
+def _viewers_key(item_id: str) -> bytes:
+    """Return the changelog key of an item's sketch."""
+    return _VIEWERS + item_id.encode()
+
+
+def _viewers_row(item: _Item | None) -> bytes | None:
+    if item is None or not item.viewers:
+        return None
+    return _encode(_ViewersRow(_ROW_VERSION, item.viewers))
 
 
 def _row_value(item: _Item) -> bytes:

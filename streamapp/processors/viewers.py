@@ -185,7 +185,8 @@ class Viewers:
         """Count an action for its item and remember it; a click may label an example."""
         counter = COUNTED_ACTIONS.get(event.action)
         if counter is not None:
-            self._deltas.add(event.item_id, event.occurred_at_ms, ((counter, 1.0),))
+            amounts = ((counter, 1.0),)
+            self._deltas.add(event.item_id, event.occurred_at_ms, amounts, event.viewer_id)
         self._remember(viewer, event, event.action)
         if event.action == "click" and viewer.slates:
             self._label(viewer, event)
@@ -219,12 +220,14 @@ class Viewers:
             amounts.append(("watches", 1.0))
             self._forget_playbacks(viewer, key)
             self._remember(viewer, event, "watch")
-        has_timer = not (amounts or playback.closed)
+        had_begun = not amounts
+        has_timer = had_begun and not playback.closed
         had_completed = playback.completed
         closing, grown = playback.update(time_ms, event.state, event.watched_ms, event.duration_ms)
         amounts += closing
         if amounts:
-            self._deltas.add(item_id, playback.start_ms, amounts)
+            began_by = None if had_begun else event.viewer_id
+            self._deltas.add(item_id, playback.start_ms, amounts, began_by)
         if grown:
             self._deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
         if playback.completed and not had_completed:

@@ -5,8 +5,9 @@ what is merged when and where a cut is taken, and `computed_at_ms` is the stream
 
 ::
 
-    events.*.jsonl ──▶ ingest ──▶ activity.items ────▶ signals ──▶ signals.items.jsonl
-    catalog.items.jsonl  │   └──▶ training.examples ─▶ learn ────▶ models.*.jsonl
+    events.*.jsonl ──▶ ingest ──▶ activity.items ────▶ signals ──▶ signals.items.jsonl,
+    catalog.items.jsonl  │   │                             candidates.trending.jsonl
+                         │   └──▶ training.examples ─▶ learn ────▶ models.*.jsonl
                          ├──▶ signals.viewers.jsonl, training.examples.jsonl, events.rejected.jsonl
                          └─◀─ control.parameters.jsonl, from learn unless they are given
 

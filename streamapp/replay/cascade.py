@@ -32,6 +32,7 @@ from streamapp.engine.task import Task
 from streamapp.errors import Rejection
 from streamapp.features.playbacks import IDLE_MS
 from streamapp.processors.base import Cut
+from streamapp.processors.candidates import SETTLE_MS
 from streamapp.processors.estimators import LEAD_MS
 from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
 from streamapp.settings import Settings
@@ -79,6 +80,8 @@ class Cascade:
         processors = role.build(self._views, settings)
         # The clock stands still: no file that is behind is ever left behind.
         task = Task(0, processors, lambda: 0.0, role.rules(settings))
+        for source in task.inputs.values():
+            source.at_end = role is not ROLES["ingest"]  # what is handed on comes all at once
         task.ready()
         return task
 
@@ -180,5 +183,6 @@ class Cascade:
     def _close(self) -> None:
         """Let stream time go on until all windows have closed and nothing is owed."""
         if self.stream_time_ms:
-            self._front.advance(self.stream_time_ms + self._closing_ms)
-            self._cut()
+            for ms in (self._closing_ms, SETTLE_MS, 1):
+                self._front.advance(self.stream_time_ms + ms)
+                self._cut()

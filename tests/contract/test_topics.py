@@ -23,8 +23,10 @@ KEY_FIELDS = {
     "catalog.items": "item_id",
     "control.parameters": "name",
     "activity.items": "item_id",
+    "activity.trending": "name",
     "signals.items": "item_id",
     "signals.viewers": "viewer_id",
+    "candidates.trending": "name",
     "training.examples": "segment",
     "models.versions": "model",
 }
@@ -73,13 +75,20 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
         "catalog.items",
         "signals.items",
         "signals.viewers",
+        "candidates.trending",
         "models.versions",
         "models.weights",
     }
 
 
 def test_output_schemas_carry_version_and_both_times():
-    for name in ("signals.items", "signals.viewers", "training.examples", "models.versions"):
+    for name in (
+        "signals.items",
+        "signals.viewers",
+        "candidates.trending",
+        "training.examples",
+        "models.versions",
+    ):
         (kind,) = topics.RECORDS[name]
         names = {field.encode_name for field in msgspec.structs.fields(kind)}
         assert {"schema", "as_of_ms", "computed_at_ms"} <= names, name

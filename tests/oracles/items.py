@@ -82,8 +82,24 @@ def expected_items(
         counted[one.item_id].append(one)
     return {
         item_id: _signal(item_id, ones, (catalog or {}).get(item_id), in_force)
+        | {"viewers": len(viewers_of(item_id, unique))}
         for item_id, ones in counted.items()
     }
+
+
+def viewers_of(item_id: str, events: Iterable[Event]) -> set[str]:
+    """Return who ever acted on an item, other than to follow its creator, or watched it."""
+    return {
+        event["viewer_id"]
+        for topic, event in events
+        if event.get("item_id") == item_id
+        and (topic == "events.watches" or event.get("action") in ACTIONS)
+    }
+
+
+def about_viewers(actual: int, expected: int) -> bool:
+    """Say whether an estimate of distinct viewers is near enough: exact while they are few."""
+    return abs(actual - expected) <= (0 if expected <= 20 else 0.17 * expected)
 
 
 def without_duplicates(events: Iterable[Event]) -> list[Event]:
@@ -229,7 +245,7 @@ def _signal(
         "coec": (six["clicks"] + 1.0) / (six["expected_clicks"] + 1.0),
         "completion_rate": rate("completion_rate", "completes", "closed"),
         "watch_ratio": rate("watch_ratio", "ratio_sum", "ratio_n"),
-        "velocity": _velocity(counters["watches"], as_of_ms - first_ms),
+        "velocity": velocity(counters["watches"], as_of_ms - first_ms),
     }
 
 
@@ -242,7 +258,7 @@ def _counter(ones: list[Counted], as_of_ms: int) -> dict[str, float]:
     return values
 
 
-def _velocity(watches: Mapping[str, float], age_ms: int) -> float:
+def velocity(watches: Mapping[str, float], age_ms: int) -> float:
     age = max(age_ms, MINUTE)
 
     def per_6h(label: str) -> float:
@@ -272,6 +288,9 @@ def _compare(path: str, actual: Any, expected: Any) -> Iterator[str]:
     if isinstance(expected, dict):
         for key, value in expected.items():
             yield from _compare(f"{path}.{key}", actual.get(key), value)
+    elif path.endswith(".viewers"):
+        if not about_viewers(actual, expected):
+            yield f"{path}: {actual!r}, expected about {expected!r}"
     elif isinstance(expected, float):
         if not abs(actual - expected) <= max(1e-9, 1e-9 * abs(expected)):
             yield f"{path}: {actual!r}, expected {expected!r}"

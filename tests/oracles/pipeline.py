@@ -44,7 +44,8 @@ def half_compacted(rows: list[Row]) -> Iterable[Row]:
 class Stage:
     """One processor with its changelog and its stream time."""
 
-    def __init__(self, build: Callable[[], Processor]) -> None:
+    def __init__(self, build: Callable[[], Processor], partition: int = 0) -> None:
+        self.partition = partition
         self.build = build
         self.processor = build()
         self.log: list[Row] = []
@@ -68,7 +69,7 @@ class Stage:
 
     def cut(self) -> Cut:
         """Take a cut and keep its rows."""
-        cut = Cut(self.stream_time_ms, CUT_AT)
+        cut = Cut(self.stream_time_ms, CUT_AT, partition=self.partition)
         self.log += self.processor.cut(cut)
         self.cut_time_ms = self.stream_time_ms
         self.since_cut.clear()

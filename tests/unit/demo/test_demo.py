@@ -55,6 +55,7 @@ def item(item_id: str, clicks: float, as_of_ms: int = NOW) -> bytes:
             completion_rate=0.3,
             watch_ratio=0.5,
             velocity=1.0,
+            viewers=1,
         )
     )
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamapp.events import decode_impression
 from streamapp.features.decay import HALF_LIVES
-from streamapp.features.deltas import ItemDeltas
+from streamapp.features.deltas import MAX_VIEWERS, ItemDeltas
+from streamapp.features.distinct import pack
 from streamapp.signals import ItemDelta
 
 START = 1_700_000_000_000
@@ -87,6 +88,38 @@ def test_an_item_is_one_record_however_often_it_is_touched() -> None:
         "clicks": 3.0,
         "likes": 1.0,
     }
+
+
+def test_a_delta_names_each_viewer_who_acted_once() -> None:
+    deltas = ItemDeltas()
+    for viewer_id in ("v1", "v2", "v1", None):
+        deltas.add("i1", START, [("clicks", 1.0)], viewer_id)
+    deltas.add("i2", START, [("clicks", 1.0)])
+    first, second = take(deltas)
+    assert (first.viewers, second.viewers) == (pack(["v1", "v2"]), b"")
+    deltas.add("i1", START, [("clicks", 1.0)])
+    assert [delta.viewers for delta in take(deltas)] == [b""]
+
+
+def test_viewers_are_not_lost_when_times_lie_far_apart() -> None:
+    deltas = ItemDeltas()
+    deltas.add("i1", START, [("clicks", 1.0)], "v1")
+    deltas.add("i2", START + YEAR_MS, [("clicks", 1.0)], "v2")
+    assert [(d.item_id, d.viewers) for d in take(deltas)] == [
+        ("i1", pack(["v1"])),
+        ("i2", pack(["v2"])),
+    ]
+
+
+def test_a_crowd_takes_several_records_each_bounded() -> None:
+    deltas = ItemDeltas()
+    crowd = [f"v{n}" for n in range(2 * MAX_VIEWERS + 1)]
+    for viewer_id in crowd:
+        deltas.add("i1", START, [("clicks", 1.0)], viewer_id)
+    taken = take(deltas)
+    assert [len(delta.viewers) for delta in taken] == [8 * MAX_VIEWERS, 8 * MAX_VIEWERS, 8]
+    assert b"".join(delta.viewers for delta in taken) == pack(crowd)
+    assert value(taken, "i1", "clicks", START)[0] == len(crowd)
 
 
 def test_a_slate_counts_an_impression_and_the_expected_clicks_of_each_place() -> None:

@@ -8,12 +8,20 @@ import pytest
 
 from streamapp.errors import Rejection
 from streamapp.features.catalog import Catalog
+from streamapp.features.distinct import pack
 from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Row
 from streamapp.processors.items import Items, ItemsSettings
 from streamapp.signals import ItemDelta, ItemSignal
 from tests.oracles.items import DAY, HOUR
-from tests.oracles.pipeline import CUT_AT, Stage
+from tests.oracles.pipeline import (
+    CUT_AT,
+    Compact,
+    Stage,
+    compacted,
+    half_compacted,
+    whole,
+)
 
 START = 1_700_000_000_000
 
@@ -41,6 +49,22 @@ class Bench:
         deltas = {name: [amount] * 4 for name, amount in counters.items()}
         delta = ItemDelta(item_id=item_id, as_of_ms=at_ms, first_ms=at_ms, deltas=deltas)
         self.stage.send("activity.items", msgspec.json.encode(delta))
+
+    def seen_by(self, item_id: str, *viewer_ids: str, at_ms: int = START) -> None:
+        counts = {"watches": [1.0] * 4}
+        delta = ItemDelta(
+            item_id=item_id,
+            as_of_ms=at_ms,
+            first_ms=at_ms,
+            deltas=counts,
+            viewers=pack(viewer_ids),
+        )
+        self.stage.send("activity.items", msgspec.json.encode(delta))
+
+    def viewers(self, item_id: str) -> int:
+        signal = self.published()[item_id]
+        assert signal is not None
+        return signal.viewers
 
     def published(self) -> dict[str, ItemSignal | None]:
         return {
@@ -207,6 +231,40 @@ def test_a_row_restores_to_the_same_signal() -> None:
     assert before.counters["watched_ms"].total == 12_345.0
 
 
+def test_viewers_are_counted_once_each_and_survive_a_restore() -> None:
+    bench = Bench()
+    bench.seen_by("i", "v1", "v2")
+    bench.seen_by("i", "v2", "v3")
+    assert bench.viewers("i") == 3
+    bench.stage.kill()
+    bench.seen_by("i", "v3", "v4")
+    assert bench.viewers("i") == 4
+
+
+def test_the_row_of_the_viewers_is_written_only_when_they_change() -> None:
+    bench = Bench()
+    bench.seen_by("i", "v1")
+    bench.published()
+    bench.seen_by("i", "v1")
+    bench.delta("i", impressions=1)
+    bench.published()
+    assert [key for key, _ in bench.stage.log] == [b"ii", b"vi", b"ii"]
+
+
+@pytest.mark.parametrize("compact", [whole, compacted, half_compacted])
+def test_an_item_that_comes_back_has_none_of_its_former_viewers(compact: Compact) -> None:
+    bench = Bench()
+    bench.known("i")
+    bench.seen_by("i", "v1", "v2")
+    bench.published()
+    bench.unknown("i")
+    bench.delta("i", impressions=1)
+    assert bench.viewers("i") == 0
+    bench.stage.kill(compact)
+    bench.seen_by("i", "v3")
+    assert bench.viewers("i") == 1
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -214,6 +272,7 @@ def test_a_row_restores_to_the_same_signal() -> None:
         b"{}",
         b'{"schema":1,"item_id":"i","as_of_ms":1,"first_ms":1,"deltas":{"cliks":[1,1,1,1]}}',
         b'{"schema":1,"item_id":"i","as_of_ms":1,"first_ms":1,"deltas":{"clicks":[1,1,1]}}',
+        b'{"schema":1,"item_id":"i","as_of_ms":1,"first_ms":1,"deltas":{},"viewers":"AAAA"}',
     ],
 )
 def test_a_delta_that_cannot_be_added_is_rejected(value: bytes) -> None:
@@ -232,9 +291,14 @@ def test_no_item_id_is_taken_for_a_row_of_the_engine() -> None:
 
 def test_an_item_takes_at_most_one_and_a_half_kilobytes() -> None:
     bench = Bench()
+    crowd = pack(f"v{n}" for n in range(500))
     deltas = [
         ItemDelta(
-            item_id=f"item-{n:08d}", as_of_ms=START, first_ms=START, deltas={"clicks": [1.0] * 4}
+            item_id=f"item-{n:08d}",
+            as_of_ms=START,
+            first_ms=START,
+            deltas={"clicks": [1.0] * 4},
+            viewers=crowd,
         )
         for n in range(2_000)
     ]

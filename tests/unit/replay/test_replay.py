@@ -27,6 +27,7 @@ OUTPUTS = {
     "events.rejected",
     "models.versions",
     "models.weights",
+    "candidates.trending",
     "signals.items",
     "signals.viewers",
     "training.examples",

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from streamapp import replay
 from streamapp.settings import Settings
 from streamapp.simulate import Delivery, World, catalog, traffic
-from tests.oracles.items import Event, differences, expected_items
+from tests.oracles.items import (
+    ACTIONS,
+    Event,
+    differences,
+    expected_items,
+    playbacks,
+    without_duplicates,
+)
+from tests.oracles.trending import Seen, expected_trending
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
 
@@ -95,6 +103,27 @@ def assert_as_expected(
     assert written.records["events.rejected"] == []
 
 
+def assert_trending(written: Written, order: list[Event], known: dict[str, dict[str, Any]]) -> None:
+    """Compare every list that was sent with what the oracle says of the events before its time."""
+    unique = without_duplicates(order)
+    seen = [
+        Seen(slot["item_id"], event["occurred_at_ms"], event["occurred_at_ms"], watched=False)
+        for _, event in unique
+        for slot in event.get("items", [event] if event.get("action") in ACTIONS else [])
+    ]
+    for heartbeats in playbacks(unique):
+        for number, event in enumerate(heartbeats):
+            at_ms = event["occurred_at_ms"]
+            seen.append(Seen(event["item_id"], at_ms, at_ms, watched=number == 0))
+    assert len(written.records["candidates.trending"]) > 100
+    for name, record in written.records["candidates.trending"]:
+        if record is not None:
+            expected = expected_trending(seen, known, record["as_of_ms"])[name]
+            assert [item["item_id"] for item in record["items"]] == [i for i, _ in expected]
+            scores = [item["score"] for item in record["items"]]
+            assert scores == pytest.approx([score for _, score in expected], rel=1e-9)
+
+
 KNOWN = {"i1": {"item_id": "i1", "category": "drama", "creator_id": "c1"}}
 BROADCAST: list[Event] = [
     *(("catalog.items", item) for item in KNOWN.values()),
@@ -129,6 +158,8 @@ def test_a_simulated_population_gives_what_the_oracles_give(late_rate):
     parameters = [("control.parameters", parameter) for parameter in PARAMETERS]
     written = Written(events, [*broadcast, *parameters])
     assert_as_expected(written, merged(events), known)
+    if not late_rate:  # of what comes late, when it came counts too
+        assert_trending(written, merged(events), known)
     assert len(written.examples) > 100
     assert any(example.clicked for example in written.examples)
 

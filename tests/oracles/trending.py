@@ -1,0 +1,59 @@
+"""What candidates.trending must say, by brute force from every watch there was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tests.oracles.items import HALF_LIVES
+from tests.oracles.items import velocity as velocity_of
+
+Lists = dict[str, list[tuple[str, float]]]
+"""Items and their velocity by list, fastest first."""
+
+
+class Seen(NamedTuple):
+    """Something that happened to an item.
+
+    Attributes:
+        arrived_ms: stream time when it had been taken in.
+        watched: a watch; else something that only makes the item older.
+    """
+
+    item_id: str
+    time_ms: int
+    arrived_ms: int
+    watched: bool = True
+
+
+def expected_trending(
+    seen: Iterable[Seen], catalog: Mapping[str, Mapping[str, Any]], at_ms: int, size: int = 50
+) -> Lists:
+    """Return every list as at a time, from what had come before stream time passed it."""
+    by_item: dict[str, list[Seen]] = {}
+    for one in seen:
+        if one.arrived_ms < at_ms:
+            by_item.setdefault(one.item_id, []).append(one)
+    lists: Lists = {}
+    for item_id, ones in by_item.items():
+        known = catalog.get(item_id)
+        velocity = _velocity_at(ones, at_ms)
+        if known is None or known.get("status", "active") != "active" or velocity <= 1.0:
+            continue
+        names = ["all"]
+        names += [f"category:{known['category']}"] if known.get("category") else []
+        names += ["kind:live"] if known.get("kind") == "live" else []
+        for name in names:
+            lists.setdefault(name, []).append((item_id, velocity))
+    return {
+        name: sorted(items, key=lambda item: (-item[1], item[0]))[:size]
+        for name, items in lists.items()
+    }
+
+
+def _velocity_at(ones: list[Seen], at_ms: int) -> float:
+    watches = {
+        label: sum(2.0 ** (-(at_ms - one.time_ms) / half) for one in ones if one.watched)
+        for label, half in HALF_LIVES.items()
+    }
+    return velocity_of(watches, at_ms - min(one.time_ms for one in ones))
