@@ -82,8 +82,12 @@ def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
 
 def _signals(views: Views, _: Settings) -> Sequence[Processor]:
     from streamapp.processors.items import Items, ItemsSettings
+    from streamapp.processors.queries import Queries, QueriesSettings
 
-    return [Items(views.catalog, views.parameters, ItemsSettings())]
+    return [
+        Items(views.catalog, views.parameters, ItemsSettings()),
+        Queries(views.parameters, QueriesSettings()),
+    ]
 
 
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
@@ -99,16 +103,22 @@ ROLES = {
             name="ingest",
             processors=("viewers",),
             inputs=("events.impressions", "events.clicks", "events.watches"),
-            outputs=("activity.items", "signals.viewers", "training.examples", "events.rejected"),
+            outputs=(
+                "activity.items",
+                "activity.queries",
+                "signals.viewers",
+                "training.examples",
+                "events.rejected",
+            ),
             broadcasts=("catalog.items", "control.parameters"),
             build=_ingest,
             checks_times=True,
         ),
         Role(
             name="signals",
-            processors=("items",),
-            inputs=("activity.items",),
-            outputs=("signals.items", "events.rejected"),
+            processors=("items", "queries"),
+            inputs=("activity.items", "activity.queries"),
+            outputs=("signals.items", "signals.queries", "events.rejected"),
             broadcasts=("catalog.items", "control.parameters"),
             build=_signals,
         ),

@@ -23,7 +23,9 @@ KEY_FIELDS = {
     "catalog.items": "item_id",
     "control.parameters": "name",
     "activity.items": "item_id",
+    "activity.queries": "query",
     "signals.items": "item_id",
+    "signals.queries": "query",
     "signals.viewers": "viewer_id",
     "training.examples": "segment",
     "models.versions": "model",
@@ -72,6 +74,7 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
     assert compacted == {
         "catalog.items",
         "signals.items",
+        "signals.queries",
         "signals.viewers",
         "models.versions",
         "models.weights",
@@ -79,10 +82,11 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
 
 
 def test_output_schemas_carry_version_and_both_times():
-    for name in ("signals.items", "signals.viewers", "training.examples", "models.versions"):
+    names = ("signals.items", "signals.queries", "signals.viewers")
+    for name in (*names, "training.examples", "models.versions"):
         (kind,) = topics.RECORDS[name]
-        names = {field.encode_name for field in msgspec.structs.fields(kind)}
-        assert {"schema", "as_of_ms", "computed_at_ms"} <= names, name
+        fields = {field.encode_name for field in msgspec.structs.fields(kind)}
+        assert {"schema", "as_of_ms", "computed_at_ms"} <= fields, name
 
 
 def test_schemas_are_valid_json_with_the_topic_as_title():

@@ -27,6 +27,7 @@ OUTPUTS = {
     "models.versions",
     "models.weights",
     "signals.items",
+    "signals.queries",
     "signals.viewers",
     "training.examples",
 }

@@ -18,6 +18,7 @@ from streamapp import replay
 from streamapp.settings import Settings
 from streamapp.simulate import Delivery, World, catalog, traffic
 from tests.oracles.items import Event, differences, expected_items
+from tests.oracles.queries import expected_queries, query_differences
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
 
@@ -87,6 +88,8 @@ def assert_as_expected(
     end_ms = max(event["occurred_at_ms"] for _, event in order) + CLOSING_MS
     items = expected_items(order, stream_time_ms=end_ms, catalog=known, parameters=PARAMETERS)
     assert differences(written.last("signals.items"), items) == []
+    queries = expected_queries(order, parameters=PARAMETERS)
+    assert query_differences(written.last("signals.queries"), queries) == []
     assert written.recent == expected_recent(order)
     assert written.examples == expected_examples(order, SETTINGS.click_window, end_ms)
     assert written.records["events.rejected"] == []
