@@ -111,17 +111,19 @@ class Journal(msgspec.Struct, gc=False):
     def add_shown(self, shown: Shown, items: list[bytes]) -> tuple[bytes, bytes]:
         """Keep an impression and what it showed; return the row: its part of the key, its value."""
         number, query = self.shown_next, shown.query
-        record = _SHOWN.pack(*shown[:2], number, shown.request, len(items), query is not None)
+        time_ms, key, request, _ = shown
+        record = _SHOWN.pack(time_ms, key, number, request, len(items), query is not None)
         packed = b"".join(items)
-        self._append_shown(record, packed, query)
+        self._append_shown(time_ms, number, record, packed, query)
         return _slot(number), _encode(_ShownRow(_ROW_VERSION, record, packed, query))
 
     def add_click(self, click: Clicked) -> tuple[bytes, bytes]:
         """Keep a click; return the row: its part of the key, its value."""
         number = self.clicks_next
-        record = _CLICK.pack(click.time_ms, number, click.item, click.request)
-        self._append_click(record, click.query)
-        return _slot(number), _encode(_ClickRow(_ROW_VERSION, record, click.query))
+        time_ms, item, request, query = click
+        record = _CLICK.pack(time_ms, number, item, request)
+        self._append_click(time_ms, number, record, query)
+        return _slot(number), _encode(_ClickRow(_ROW_VERSION, record, query))
 
     def showing(self, click: Clicked) -> Iterator[Shown]:
         """Yield the impressions a click can be on."""
@@ -175,12 +177,14 @@ class Journal(msgspec.Struct, gc=False):
     def restore_shown(self, value: bytes) -> None:
         """Take an impression back from the changelog."""
         row = _decode_shown(value)
-        self._append_shown(row.record, row.items, row.query)
+        time_ms, _, number, _, _, _ = _SHOWN.unpack(row.record)
+        self._append_shown(time_ms, number, row.record, row.items, row.query)
 
     def restore_click(self, value: bytes) -> None:
         """Take a click back from the changelog."""
         row = _decode_click(value)
-        self._append_click(row.record, row.query)
+        time_ms, number, _, _ = _CLICK.unpack(row.record)
+        self._append_click(time_ms, number, row.record, row.query)
 
     def shown_parts(self) -> list[bytes]:
         """Return which part of a row's key each impression in the changelog has."""
@@ -190,10 +194,11 @@ class Journal(msgspec.Struct, gc=False):
         """Return which part of a row's key each click in the changelog has."""
         return [_slot(number) for number in range(min(self.clicks_next, MAX_KEPT))]
 
-    def _append_shown(self, record: bytes, items: bytes, query: str | None) -> None:
+    def _append_shown(
+        self, time_ms: int, number: int, record: bytes, items: bytes, query: str | None
+    ) -> None:
         if len(self.shown) >= MAX_KEPT * _SHOWN.size:
             self._drop_shown()
-        time_ms, _, number, _, _, _ = _SHOWN.unpack(record)
         self.shown += record
         self.items += items
         self.shown_next = number + 1
@@ -201,10 +206,9 @@ class Journal(msgspec.Struct, gc=False):
             self._name(number, query)
             self.newest_search_ms = max(self.newest_search_ms, time_ms)
 
-    def _append_click(self, record: bytes, query: str | None) -> None:
+    def _append_click(self, time_ms: int, number: int, record: bytes, query: str | None) -> None:
         if len(self.clicks) >= MAX_KEPT * _CLICK.size:
             self._drop_click()
-        time_ms, number, _, _ = _CLICK.unpack(record)
         self.clicks += record
         self.clicks_next = number + 1
         if query is not None:

@@ -41,6 +41,8 @@ REFORMULATION_MS = MINUTE_MS
 _Reformulated = Counter[tuple[str, int]]
 """Searches given up, by query and the time of the search that took their place."""
 
+_NONE: _Reformulated = Counter()
+
 
 def show(
     journal: Journal,
@@ -55,24 +57,29 @@ def show(
         key: digest of the event id.
         click_rate: mean click rate by position.
     """
-    request, query = request_tag(event.request_id), normalised(event.query) or None
+    request = request_tag(event.request_id)
+    query = normalised(event.query) or None if event.query else None
     shown = Shown(event.occurred_at_ms, key, request, query)
     items = [item_tag(slot.item_id) for slot in event.items]
     if shown.query is None and not journal.queries:
         return journal.add_shown(shown, items)  # no search, and none it could take a click from
-    before = _reformulated(journal, shown.time_ms)
+    alone = journal.newest_search_ms < shown.time_ms - REFORMULATION_MS
+    before = _NONE if alone else _reformulated(journal, shown.time_ms)
     if shown.query is not None:
         deltas.add_search(shown.query, event, click_rate)
-        _touch_neighbours(journal, shown.query, shown.time_ms, deltas)
+        if not alone:
+            _touch_neighbours(journal, shown.query, shown.time_ms, deltas)
     _claim(journal, shown, event, deltas)
     row = journal.add_shown(shown, items)
-    _count_reformulated(journal, before, shown.time_ms, deltas)
+    if not alone:  # else no search is near enough to be given up, or to take one's place
+        _count_reformulated(journal, before, shown.time_ms, deltas)
     return row
 
 
 def click(journal: Journal, event: Click, deltas: QueryDeltas) -> tuple[bytes, bytes]:
     """Count a click for the query it belongs to, and keep it; return the journal's row."""
-    time_ms, query = event.occurred_at_ms, normalised(event.query) or None
+    time_ms = event.occurred_at_ms
+    query = normalised(event.query) or None if event.query else None
     new = Clicked(time_ms, item_tag(event.item_id), request_tag(event.request_id), query)
     if query is not None:
         deltas.touch(query, time_ms)
@@ -119,8 +126,6 @@ def _count(
 
 def _touch_neighbours(journal: Journal, query: str, time_ms: int, deltas: QueryDeltas) -> None:
     """Say to each query that another was searched within 60 s after it."""
-    if journal.newest_search_ms < time_ms - REFORMULATION_MS:
-        return
     for other, other_query in _near(journal, time_ms):
         if other.time_ms <= time_ms:
             deltas.touch(other_query, time_ms)
@@ -137,9 +142,9 @@ def _reformulated(journal: Journal, time_ms: int) -> _Reformulated:
 
     That is what counts from then to 60 s later.
     """
-    found: _Reformulated = Counter()
     if journal.newest_search_ms < time_ms:
-        return found
+        return _NONE
+    found: _Reformulated = Counter()
     for (first, query), (second, other_query) in pairwise(_near(journal, time_ms)):
         if (
             query == other_query
@@ -163,6 +168,8 @@ def _count_reformulated(
 ) -> None:
     """Count what an event of this time has changed."""
     after = _reformulated(journal, time_ms)
+    if before == after:
+        return
     for (query, at_ms), amount in (after - before).items():
         deltas.add(query, at_ms, "reformulations", float(amount))
     for (query, at_ms), amount in (before - after).items():
