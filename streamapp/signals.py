@@ -206,6 +206,79 @@ class TrendingList(msgspec.Struct, frozen=True):
         return self.name
 
 
+class QueryDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of activity.queries: what one cut of a viewers task adds to a query.
+
+    Amounts may be negative: a late event can move a click from one query to another.
+
+    Attributes:
+        query: normalised.
+        as_of_ms: newest event time in the delta; the decayed values are as at this time.
+        first_ms: oldest event time in the delta.
+        deltas: by counter: total, then the decayed sums of `streamapp.features.decay.HALF_LIVES`.
+        items: by item, decayed with 6 h: impressions, clicks expected of their positions, clicks.
+    """
+
+    schema: int = SCHEMA
+    query: str
+    as_of_ms: int
+    first_ms: int
+    deltas: dict[str, list[float]]
+    items: dict[str, list[float]]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by normalised query."""
+        return self.query
+
+
+class QueryItem(msgspec.Struct, frozen=True, gc=False):
+    """How an item does in a query: impressions and clicks decayed with 6 h.
+
+    Attributes:
+        rate: click rate corrected for the positions it was shown at, shrunk, at most 1.
+    """
+
+    item_id: str
+    impressions: float
+    clicks: float
+    rate: float
+
+
+class QuerySignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of signals.queries: what viewers do with a query, as of its newest event.
+
+    Attributes:
+        query: normalised: Unicode NFKC, casefold, whitespace collapsed, at most 256 characters.
+        counters: by the names in `streamapp.features.queries.COUNTERS`.
+        velocity: searches of late against searches before; 1 is constant traffic.
+        items: the best 50 by `rate`, best first.
+    """
+
+    schema: int = SCHEMA
+    query: str
+    as_of_ms: int
+    computed_at_ms: int
+    counters: dict[str, Counter]
+    velocity: float
+    items: list[QueryItem]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by normalised query."""
+        return self.query
+
+
 class RecentAction(msgspec.Struct, frozen=True, gc=False):
     """One action of a viewer: an action of events.clicks, or `watch`, or `complete`."""
 

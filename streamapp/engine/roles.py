@@ -83,8 +83,13 @@ def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
 def _signals(views: Views, _: Settings) -> Sequence[Processor]:
     from streamapp.processors.candidates import Candidates
     from streamapp.processors.items import Items, ItemsSettings
+    from streamapp.processors.queries import Queries, QueriesSettings
 
-    return [Items(views.catalog, views.parameters, ItemsSettings()), Candidates(views.catalog)]
+    return [
+        Items(views.catalog, views.parameters, ItemsSettings()),
+        Queries(views.parameters, QueriesSettings()),
+        Candidates(views.catalog),
+    ]
 
 
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
@@ -104,17 +109,24 @@ ROLES = {
             name="ingest",
             processors=("viewers",),
             inputs=("events.impressions", "events.clicks", "events.watches"),
-            outputs=("activity.items", "signals.viewers", "training.examples", "events.rejected"),
+            outputs=(
+                "activity.items",
+                "activity.queries",
+                "signals.viewers",
+                "training.examples",
+                "events.rejected",
+            ),
             broadcasts=("catalog.items", "control.parameters"),
             build=_ingest,
             checks_times=True,
         ),
         Role(
             name="signals",
-            processors=("items", "candidates"),
-            inputs=("activity.items", "activity.trending"),
+            processors=("items", "queries", "candidates"),
+            inputs=("activity.items", "activity.queries", "activity.trending"),
             outputs=(
                 "signals.items",
+                "signals.queries",
                 "activity.trending",
                 "candidates.trending",
                 "events.rejected",

@@ -13,6 +13,8 @@ r     slot, 1 byte                     one recent action
 p     digest of the playback, 8 bytes  one playback
 s     digest of the event id, 8 bytes  one slate as shown, never written again
 c     the same                         its clicks
+q     slot, 2 bytes                    one impression, for the searches
+k     slot, 2 bytes                    one click, for the searches
 ====  ===============================  =============================================
 """
 
@@ -24,6 +26,7 @@ import msgspec
 
 from streamapp.features.decay import DAY_MS
 from streamapp.features.dedupe import EventIds
+from streamapp.features.journal import Journal
 from streamapp.features.playbacks import Playback, Playbacks
 from streamapp.features.recent import Action, RecentActions
 from streamapp.features.slates import Slate
@@ -85,7 +88,7 @@ _decode_block = msgspec.json.Decoder(_BlockRow).decode
 _decode_recent = msgspec.json.Decoder(_RecentRow).decode
 _decode_playback = msgspec.json.Decoder(_PlaybackRow).decode
 
-_PART_BYTES = {b"h": 0, b"d": 16, b"r": 1, b"p": 8, b"s": 8, b"c": 8}
+_PART_BYTES = {b"h": 0, b"d": 16, b"r": 1, b"p": 8, b"s": 8, b"c": 8, b"q": 2, b"k": 2}
 
 
 class Viewer(msgspec.Struct, gc=False):
@@ -106,6 +109,7 @@ class Viewer(msgspec.Struct, gc=False):
     recent: RecentActions = msgspec.field(default_factory=RecentActions)
     playbacks: Playbacks = msgspec.field(default_factory=Playbacks)
     slates: dict[str, tuple[Slate, ...]] = msgspec.field(default_factory=dict)
+    journal: Journal = msgspec.field(default_factory=Journal)
 
     def add_slate(self, slate: Slate) -> None:
         """Keep a slate."""
@@ -148,12 +152,19 @@ class Viewer(msgspec.Struct, gc=False):
         for slate in self.all_slates():
             yield self.row_key(b"s", slate.key)
             yield self.row_key(b"c", slate.key)
+        for part in self.journal.shown_parts():
+            yield self.row_key(b"q", part)
+        for part in self.journal.click_parts():
+            yield self.row_key(b"k", part)
 
     def head(self) -> bytes:
         """Return the head row."""
         return _encode(
             _HeadRow(_ROW_VERSION, self.newest_ms, self.published_ms, self.owed, self.ids.tail)
         )
+
+
+_JOURNAL = {b"q": Journal.restore_shown, b"k": Journal.restore_click}
 
 
 def block_row(block: bytes) -> bytes:
@@ -192,6 +203,9 @@ def restore_row(viewer: Viewer, kind: bytes, part: bytes, value: bytes | None) -
         _restore_slate(viewer, part, value)
     elif kind == b"r":
         _restore_recent(viewer, part[0], value)
+    elif kind in _JOURNAL:
+        if value is not None:
+            _JOURNAL[kind](viewer.journal, value)
     elif kind == b"c":
         _restore_clicks(viewer, part, value)
     elif value is not None:

@@ -3,13 +3,15 @@
 ::
 
     events.impressions ─┐              ┌─▶ activity.items     what it adds to the items' counters
+                        │              ├─▶ activity.queries   what it adds to the queries searched
     events.clicks      ─┼─▶ the viewer ┼─▶ training.examples  slates with what came of them
     events.watches     ─┘              └─▶ signals.viewers    the viewer's recent actions
 
-The story of an event: a duplicate is dropped; an impression counts for its items and opens a
-slate; an action counts for its item, joins the recent actions, and a click labels the slate it
-belongs to; a heartbeat moves its playback on. Slates become examples, and playbacks close, when
-stream time has gone on long enough. A viewer idle for 30 days is forgotten.
+The story of an event: a duplicate is dropped; an impression counts for its items, and for its
+query if it answered one, and opens a slate; an action counts for its item, joins the recent
+actions, and a click counts for the query it came from and labels the slate it belongs to; a
+heartbeat moves its playback on. Slates become examples, and playbacks close, when stream time has
+gone on long enough. A viewer idle for 30 days is forgotten.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from streamapp.events import (
     decode_impression,
     decode_watch,
 )
+from streamapp.features import searches
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import DAY_MS
 from streamapp.features.dedupe import WITHIN_MS, block_name
@@ -36,6 +39,7 @@ from streamapp.features.digest import digest
 from streamapp.features.examples import SEGMENT, examples
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
+from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTIONS, Action
 from streamapp.features.slates import Slate, attribute, open_slate
@@ -49,6 +53,7 @@ IMPRESSIONS = "events.impressions"
 CLICKS = "events.clicks"
 WATCHES = "events.watches"
 ITEMS = "activity.items"
+QUERIES = "activity.queries"
 EXAMPLES = "training.examples"
 SIGNALS = "signals.viewers"
 
@@ -119,6 +124,7 @@ class Viewers:
         self._timers = Timers()
         # What the next cut takes out, besides the rows.
         self._deltas = ItemDeltas()
+        self._queries = QueryDeltas()
         self._labelled: list[tuple[str, Slate]] = []
         self._touched: dict[str, None] = {}
         self._owed: dict[str, None] = {}
@@ -161,6 +167,9 @@ class Viewers:
         time_ms = event.occurred_at_ms
         click_rate = self._parameters.position_ctr(event.surface, time_ms)
         self._deltas.add_slate(event, click_rate)
+        viewer.journal.forget(self._stream_time_ms - self._settings.grace_ms)
+        row = searches.show(viewer.journal, key, event, click_rate, self._queries)
+        self._viewers.write(viewer, b"q", *row)
         if not event.items:
             return
         window_ms = self._settings.click_window(event.surface)
@@ -188,8 +197,11 @@ class Viewers:
             amounts = ((counter, 1.0),)
             self._deltas.add(event.item_id, event.occurred_at_ms, amounts, event.viewer_id)
         self._remember(viewer, event, event.action)
-        if event.action == "click" and viewer.slates:
-            self._label(viewer, event)
+        if event.action == "click":
+            row = searches.click(viewer.journal, event, self._queries)
+            self._viewers.write(viewer, b"k", *row)
+            if viewer.slates:
+                self._label(viewer, event)
 
     def _label(self, viewer: Viewer, click: Click) -> None:
         request_id = click.request_id
@@ -300,6 +312,8 @@ class Viewers:
         """Emit what has come up since the last cut."""
         for item_id, delta in self._deltas.take():
             cut.emit(ITEMS, item_id, delta)
+        for query, delta in self._queries.take():
+            cut.emit(QUERIES, query, delta)
         labelled, self._labelled = self._labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate in labelled:

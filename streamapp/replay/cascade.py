@@ -159,6 +159,7 @@ class Cascade:
         for _, task in self._stages[1:]:
             for topic in task.inputs:
                 task.offer(topic, self._pending.pop(topic, ()))
+                task.inputs[topic].at_end = True  # there is no more to come before this cut
             while task.drive(RECORDS):
                 pass
             task.advance(self.stream_time_ms)

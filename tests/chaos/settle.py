@@ -14,7 +14,7 @@ from tests.kafka.cluster import committed, ends
 Place = tuple[str, int]
 """A topic and a partition."""
 
-STAGES = (("ingest", INPUTS), ("signals", ["activity.items"]))
+STAGES = (("ingest", INPUTS), ("signals", ["activity.items", "activity.queries"]))
 
 
 async def settled(settings: Settings, within: float = 90.0) -> None:

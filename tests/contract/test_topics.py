@@ -24,7 +24,9 @@ KEY_FIELDS = {
     "control.parameters": "name",
     "activity.items": "item_id",
     "activity.trending": "name",
+    "activity.queries": "query",
     "signals.items": "item_id",
+    "signals.queries": "query",
     "signals.viewers": "viewer_id",
     "candidates.trending": "name",
     "training.examples": "segment",
@@ -74,6 +76,7 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
     assert compacted == {
         "catalog.items",
         "signals.items",
+        "signals.queries",
         "signals.viewers",
         "candidates.trending",
         "models.versions",
@@ -82,16 +85,11 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
 
 
 def test_output_schemas_carry_version_and_both_times():
-    for name in (
-        "signals.items",
-        "signals.viewers",
-        "candidates.trending",
-        "training.examples",
-        "models.versions",
-    ):
+    signals = ("signals.items", "signals.queries", "signals.viewers", "candidates.trending")
+    for name in (*signals, "training.examples", "models.versions"):
         (kind,) = topics.RECORDS[name]
-        names = {field.encode_name for field in msgspec.structs.fields(kind)}
-        assert {"schema", "as_of_ms", "computed_at_ms"} <= names, name
+        fields = {field.encode_name for field in msgspec.structs.fields(kind)}
+        assert {"schema", "as_of_ms", "computed_at_ms"} <= fields, name
 
 
 def test_schemas_are_valid_json_with_the_topic_as_title():

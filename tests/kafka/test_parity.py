@@ -94,7 +94,7 @@ async def through_kafka(
         WorkerProcess("learn", settings, directory / "learn"),
     ):
         await processed(settings, "ingest", EVENTS)
-        await processed(settings, "signals", ["activity.items"])
+        await processed(settings, "signals", ["activity.items", "activity.queries"])
     assert not await read_all(settings, ["events.rejected"])
     last = last_by_key(await read_all(settings, ["signals.items"]))
     return {key.decode(): json.loads(value) for key, value in last.items() if key and value}

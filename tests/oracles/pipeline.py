@@ -1,4 +1,4 @@
-"""Plays events through viewers and items without Kafka: any cuts, any kills.
+"""Plays events through viewers, items and queries without Kafka: any cuts, any kills.
 
 A kill loses what was not cut: the processor is restored from its changelog rows and takes the
 events since the last cut again, as the engine would do it.
@@ -15,6 +15,7 @@ from streamapp.features.catalog import Catalog
 from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Cut, Processor, Row
 from streamapp.processors.items import Items, ItemsSettings
+from streamapp.processors.queries import Queries, QueriesSettings
 from streamapp.processors.viewers import Viewers, ViewersSettings
 from tests.oracles.items import Event
 
@@ -89,7 +90,7 @@ class Stage:
 
 
 class Pipeline:
-    """viewers → items, with everything they emit.
+    """viewers → items and queries, with everything they emit.
 
     Attributes:
         emitted: records by topic, in order: key and value.
@@ -99,6 +100,7 @@ class Pipeline:
         self,
         viewers: ViewersSettings | None = None,
         items: ItemsSettings | None = None,
+        queries: QueriesSettings | None = None,
     ) -> None:
         self.catalog = Catalog()
         self.parameters = Parameters()
@@ -106,6 +108,8 @@ class Pipeline:
         items = items or ItemsSettings()
         self.viewers = Stage(lambda: Viewers(self.catalog, self.parameters, viewers))
         self.items = Stage(lambda: Items(self.catalog, self.parameters, items))
+        searched = queries or QueriesSettings()
+        self.queries = Stage(lambda: Queries(self.parameters, searched))
         self.emitted: dict[str, list[tuple[str, bytes | None]]] = {}
 
     def catalog_item(self, item_id: str, **fields: Any) -> None:
@@ -124,6 +128,7 @@ class Pipeline:
         if view.update(key, value):
             self.viewers.processor.follow(topic, key)
             self.items.processor.follow(topic, key)
+            self.queries.processor.follow(topic, key)
 
     def play(self, events: Iterable[Event], cuts: Sequence[int] = ()) -> None:
         """Process events, with a cut after those of the given numbers, and one at the end."""
@@ -134,22 +139,27 @@ class Pipeline:
         self.cut()
 
     def advance(self, stream_time_ms: int) -> None:
-        """Move stream time of both processors on, and cut."""
+        """Move stream time of all processors on, and cut."""
         self.viewers.advance(stream_time_ms)
         self.items.advance(stream_time_ms)
+        self.queries.advance(stream_time_ms)
         self.cut()
 
     def cut(self) -> None:
-        """Cut the viewers, hand their deltas to the items, and cut those."""
+        """Cut the viewers, hand their deltas on, and cut those who take them."""
         for topic, records in self.viewers.cut().outputs.items():
             for key, value, _ in records:
                 self._emit(topic, key, value)
                 if topic == "activity.items":
                     assert value is not None
                     self.items.send(topic, value)
-        for topic, records in self.items.cut().outputs.items():
-            for key, value, _ in records:
-                self._emit(topic, key, value)
+                elif topic == "activity.queries":
+                    assert value is not None
+                    self.queries.send(topic, value)
+        for stage in (self.items, self.queries):
+            for topic, records in stage.cut().outputs.items():
+                for key, value, _ in records:
+                    self._emit(topic, key, value)
 
     def _emit(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         assert key is not None

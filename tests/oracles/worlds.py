@@ -13,6 +13,7 @@ from tests.oracles.items import HOUR, MINUTE, Event
 START = 1_700_000_000_000
 VIEWERS = ("v1", "v2", "v:\n3")
 ITEMS = ("i1", "i2", 'i"3')
+QUERIES = (None, None, " ", "kim", "Kim  CHI", "kim\u2009chi", "straße")
 ACTIONS = ("click", "click", "like", "share", "follow", "add_to_cart", "purchase", "hide", "report")
 
 _seconds = st.integers(0, 20) | st.integers(0, 10 * 60 * 60)
@@ -65,6 +66,8 @@ def _impression(draw: DrawFn, number: int, time_ms: int) -> list[Event]:
         "surface": draw(st.sampled_from(("home", "search"))),
         "items": [{"item_id": item, "position": at} for at, item in enumerate(slots, 1)],
     }
+    if (query := draw(st.sampled_from(QUERIES))) is not None:
+        event["query"] = query
     # A time of its own, so that which impression is the latest is never a matter of taste.
     event["occurred_at_ms"] += number
     return [("events.impressions", event)]
@@ -79,6 +82,8 @@ def _click(draw: DrawFn, number: int, time_ms: int) -> list[Event]:
         event["request_id"] = draw(st.sampled_from(("r1", "r2")))
     if draw(st.booleans()):
         event["position"] = draw(st.integers(1, 4))
+    if (query := draw(st.sampled_from(QUERIES))) is not None:
+        event["query"] = query
     return [("events.clicks", event)]
 
 

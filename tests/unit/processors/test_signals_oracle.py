@@ -1,4 +1,4 @@
-"""viewers and items together against the brute-force oracles."""
+"""viewers, items and queries together against the brute-force oracles."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.oracles.pipeline import (
     half_compacted,
     whole,
 )
+from tests.oracles.queries import expected_queries, query_differences
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
 
@@ -64,6 +65,8 @@ def examples(playing: Pipeline) -> list[ExpectedExample]:
 def assert_as_expected(playing: Pipeline, events: list[Event], end_ms: int | None = None) -> None:
     expected = expected_items(events, stream_time_ms=end_ms, catalog=CATALOG, parameters=PARAMETERS)
     assert differences(playing.last("signals.items"), expected) == []
+    queries = expected_queries(events, parameters=PARAMETERS)
+    assert query_differences(playing.last("signals.queries"), queries) == []
     recent = {viewer: row["recent"] for viewer, row in playing.last("signals.viewers").items()}
     assert recent == expected_recent(events)
     assert examples(playing) == expected_examples(events, WINDOWS.click_window, end_ms)
@@ -116,6 +119,7 @@ def test_a_kill_at_any_moment_changes_nothing(
         if number in kills:
             playing.viewers.kill(kills[number])
             playing.items.kill(kills[number])
+            playing.queries.kill(kills[number])
     playing.cut()
     finish(playing)
     assert_as_expected(playing, arriving, playing.viewers.stream_time_ms)

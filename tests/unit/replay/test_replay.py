@@ -29,6 +29,7 @@ OUTPUTS = {
     "models.weights",
     "candidates.trending",
     "signals.items",
+    "signals.queries",
     "signals.viewers",
     "training.examples",
 }
