@@ -27,6 +27,7 @@ RECORDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "events.watches": (events.Watch,),
     "catalog.items": (events.CatalogItem,),
     "control.parameters": (events.Parameter,),
+    "privacy.erasures": (events.Erasure,),
     "activity.items": (signals.ItemDelta,),
     "signals.items": (signals.ItemSignal,),
     "signals.viewers": (signals.ViewerSignal,),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamapp.processors.viewers import ViewersSettings
+from streamapp.processors.viewers_settings import ViewersSettings
 from streamapp.signals import Example
 from tests.oracles.items import DAY, Event, differences, expected_items
 from tests.oracles.pipeline import (
