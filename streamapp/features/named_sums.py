@@ -18,6 +18,8 @@ each between two \x01, escaped as in JSON, so that filling in the numbers makes 
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import cycle
 from math import exp2
 from struct import Struct
 from typing import ClassVar
@@ -26,7 +28,7 @@ import msgspec
 
 from streamapp.features.decay import DAY_MS, HOUR_MS
 from streamapp.features.digest import DIGEST_BYTES, digest
-from streamapp.features.latest import RowPart
+from streamapp.features.latest import Change
 
 PART_BYTES = DIGEST_BYTES
 
@@ -57,6 +59,7 @@ class NamedSums(msgspec.Struct, gc=False):
         sums: 8-byte floats, name after name.
     """
 
+    KIND: ClassVar[bytes]  # of the rows
     LIMIT: ClassVar[int]
     HALF_LIVES: ClassVar[tuple[int, ...]]  # shortest first, ms
     RECORD: ClassVar[Struct]
@@ -67,29 +70,30 @@ class NamedSums(msgspec.Struct, gc=False):
     names: bytes = _END
     sums: bytearray = msgspec.field(default_factory=bytearray)
 
-    def add(self, name: str, time_ms: int, amount: float) -> list[RowPart]:
-        """Add to the sums of a name; return the rows that changed by it."""
-        rows = self._move_to(time_ms)
+    def add(self, name: str, time_ms: int, amount: float) -> list[Change]:
+        """Add to the sums of a name; return what changes by it in the changelog."""
+        changes = self._move_to(time_ms)
         index = self._find(name)
         if index < 0:
             if self.held == self.LIMIT:
-                rows.append((self._drop_smallest(), None))
+                changes.append((self.KIND + self._drop_smallest(), None))
             index = self._append(name)
-        size, age_ms = self.RECORD.size, time_ms - self.landmark_ms
-        before = self.RECORD.unpack_from(self.sums, size * index)
-        sums = [s + amount * exp2(age_ms / h) for s, h in zip(before, self.HALF_LIVES, strict=True)]
-        self.RECORD.pack_into(self.sums, size * index, *sums)
-        rows.append((digest(name), self._row(name, sums)))
-        return rows
+        record, age_ms = self.RECORD, time_ms - self.landmark_ms
+        at = record.size * index
+        before = record.unpack_from(self.sums, at)
+        sums = [s + amount * exp2(age_ms / h) for s, h in zip(before, self.HALF_LIVES)]  # noqa: B905  # one each
+        record.pack_into(self.sums, at, *sums)
+        changes.append((self.KIND + _entry(name)[1], self._row(name, sums)))
+        return changes
 
     def _find(self, name: str) -> int:
         """Return which name it is, −1 if it is none."""
-        at = self.names.find(_END + _encode(name)[1:-1] + _END)
+        at = self.names.find(_entry(name)[0])
         return -1 if at < 0 else self.names.count(_END, 0, at)
 
     def _append(self, name: str) -> int:
         """Take a new name, at 0; return which one it is."""
-        self.names += _encode(name)[1:-1] + _END
+        self.names += _entry(name)[0][1:]
         self.sums += bytes(self.RECORD.size)
         self.held += 1
         return self.held - 1
@@ -109,9 +113,9 @@ class NamedSums(msgspec.Struct, gc=False):
             del names[index]
             del self.sums[size * index : size * (index + 1)]
             self.held -= 1
-        self.names = _END + b"".join([_encode(name)[1:-1] + _END for name in names])
+        self.names = _END + b"".join([_entry(name)[0][1:] for name in names])
 
-    def _move_to(self, time_ms: int) -> list[RowPart]:
+    def _move_to(self, time_ms: int) -> list[Change]:
         """Move the landmark up when the sums would leave what a float holds."""
         if not self.held:
             self.landmark_ms = time_ms
@@ -121,19 +125,16 @@ class NamedSums(msgspec.Struct, gc=False):
         self.landmark_ms = time_ms
         self.sums = bytearray(Struct(f"<{len(sums)}d").pack(*sums))
         return [
-            (digest(name), self._row(name, values))
+            (self.KIND + digest(name), self._row(name, values))
             for name, values in zip(self._names(), self.RECORD.iter_unpack(self.sums), strict=True)
         ]
 
     def _at(self, time_ms: int) -> list[float]:
         """Return all sums at a time, name after name."""
         age_ms = self.landmark_ms - time_ms
-        values = Struct(f"<{len(self.sums) // 8}d").unpack(self.sums)
-        factors = [exp2(age_ms / half_life) for half_life in self.HALF_LIVES]
-        if len(factors) == 1:
-            (factor,) = factors
-            return [value * factor for value in values]
-        return [value * factor for value, factor in zip(values, factors * self.held, strict=True)]
+        factors = cycle([exp2(age_ms / half_life) for half_life in self.HALF_LIVES])
+        values = memoryview(self.sums).cast("d")
+        return [value * factor for value, factor in zip(values, factors)]  # noqa: B905  # no end
 
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""
@@ -162,9 +163,9 @@ class NamedSums(msgspec.Struct, gc=False):
         sums = [s * exp2(age_ms / h) for s, h in zip(row.sums, self.HALF_LIVES, strict=True)]
         self.RECORD.pack_into(self.sums, self.RECORD.size * index, *sums)
 
-    def parts(self) -> list[bytes]:
-        """Return the parts of the keys of all rows."""
-        return [digest(name) for name in self._names()]
+    def keys(self) -> list[bytes]:
+        """Return kind and part of the keys of all rows."""
+        return [self.KIND + digest(name) for name in self._names()]
 
     def json(self, time_ms: int) -> bytes:
         """Return the sums at a time as a JSON object, by name."""
@@ -173,6 +174,12 @@ class NamedSums(msgspec.Struct, gc=False):
         numbers = _encode(self._at(time_ms))[1:-1].split(b",")
         form = self.names[1:].replace(b"%", b"%%").replace(_END, b'":%b,"' % self.JSON)
         return b'{"%b}' % form[:-2] % tuple(numbers)
+
+
+@lru_cache(maxsize=1 << 14)
+def _entry(name: str) -> tuple[bytes, bytes]:
+    """Return what a name is in the text, with both ends, and its digest; few names are many."""
+    return _END + _encode(name)[1:-1] + _END, digest(name)
 
 
 class Affinity(NamedSums, gc=False):
@@ -184,9 +191,22 @@ class Affinity(NamedSums, gc=False):
     JSON = b'{"6h":%b,"7d":%b}'
 
 
+class Categories(Affinity, gc=False):
+    """How a viewer feels about categories."""
+
+    KIND = b"a"
+
+
+class Creators(Affinity, gc=False):
+    """How a viewer feels about creators."""
+
+    KIND = b"k"
+
+
 class Hours(NamedSums, gc=False):
     """Time watched by hour of the day, ms."""
 
+    KIND = b"w"
     LIMIT = 24
     HALF_LIVES = (7 * DAY_MS,)
     RECORD = Struct("<d")
@@ -196,6 +216,7 @@ class Hours(NamedSums, gc=False):
 class Ratios(NamedSums, gc=False):
     """The counters of a viewer's watch ratio: `ratio_sum` and `ratio_n`."""
 
+    KIND = b"q"
     LIMIT = 2
     HALF_LIVES = (7 * DAY_MS,)
     RECORD = Struct("<d")

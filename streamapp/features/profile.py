@@ -32,11 +32,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from streamapp.features import latest, named_sums
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import HOUR_MS
-from streamapp.features.latest import HiddenItems, LatestItems, RowPart, SeenItems
-from streamapp.features.named_sums import Affinity, Hours, NamedSums, Ratios
+from streamapp.features.latest import Change, HiddenItems, LatestItems, SeenItems
+from streamapp.features.named_sums import Categories, Creators, Hours, NamedSums, Ratios
 from streamapp.features.playbacks import Amounts
 from streamapp.features.rates import shrunk
 
@@ -54,20 +53,6 @@ WEIGHTS = {
 """What an action, or a playback watched to the end (`complete`), adds to affinities."""
 
 _HIDES = ("hide", "report")
-_SEEN, _HIDDEN, _CATEGORIES, _CREATORS, _HOURS, _RATIOS = b"v", b"x", b"a", b"k", b"w", b"q"
-
-PART_BYTES = {
-    _SEEN: latest.PART_BYTES,
-    _HIDDEN: latest.PART_BYTES,
-    _CATEGORIES: named_sums.PART_BYTES,
-    _CREATORS: named_sums.PART_BYTES,
-    _HOURS: named_sums.PART_BYTES,
-    _RATIOS: named_sums.PART_BYTES,
-}
-"""Kinds of rows a profile is kept in, and the bytes of the part in their keys."""
-
-ProfileRow = tuple[bytes, bytes, bytes | None]
-"""A row that changed: its kind, the part of its key, and its value, None for a deletion."""
 
 _Part = LatestItems | NamedSums
 
@@ -82,56 +67,53 @@ class Profile(msgspec.Struct, gc=False):
     sessions: bytes = b""
     seen: SeenItems | None = None
     hidden: HiddenItems | None = None
-    categories: Affinity | None = None
-    creators: Affinity | None = None
+    categories: Categories | None = None
+    creators: Creators | None = None
     hours: Hours | None = None
     ratios: Ratios | None = None
 
-    def show(self, time_ms: int, item_ids: Iterable[str]) -> Iterator[ProfileRow]:
-        """Take items that were shown."""
+    def show(self, time_ms: int, item_ids: Iterable[str]) -> list[Change]:
+        """Take items that were shown; return what changes by it in the changelog."""
         if self.seen is None:
             self.seen = SeenItems()
-        return _of(_SEEN, self.seen.add(time_ms, item_ids))
+        return self.seen.add(time_ms, item_ids)
 
-    def hide(self, time_ms: int, item_id: str) -> Iterator[ProfileRow]:
-        """Take an item that was hidden or reported."""
-        if self.hidden is None:
-            self.hidden = HiddenItems()
-        return _of(_HIDDEN, self.hidden.add(time_ms, (item_id,)))
-
-    def act(
-        self, action: str, item_id: str, time_ms: int, catalog: Catalog
-    ) -> Iterator[ProfileRow]:
+    def act(self, action: str, item_id: str, time_ms: int, catalog: Catalog) -> list[Change]:
         """Take what was done with an item: a key of `WEIGHTS`."""
+        changes: list[Change] = []
         if action in _HIDES:
-            yield from self.hide(time_ms, item_id)
+            if self.hidden is None:
+                self.hidden = HiddenItems()
+            changes += self.hidden.add(time_ms, (item_id,))
         item = catalog.get(item_id)
         if item is None:
-            return
+            return changes
         weight = WEIGHTS[action]
         if item.category is not None:
             if self.categories is None:
-                self.categories = Affinity()
-            yield from _of(_CATEGORIES, self.categories.add(item.category, time_ms, weight))
+                self.categories = Categories()
+            changes += self.categories.add(item.category, time_ms, weight)
         if item.creator_id is not None:
             if self.creators is None:
-                self.creators = Affinity()
-            yield from _of(_CREATORS, self.creators.add(item.creator_id, time_ms, weight))
+                self.creators = Creators()
+            changes += self.creators.add(item.creator_id, time_ms, weight)
+        return changes
 
-    def watch(self, time_ms: int, grown_ms: int) -> Iterator[ProfileRow]:
+    def watch(self, time_ms: int, grown_ms: int) -> list[Change]:
         """Take time watched, at the event that brought it."""
         if self.hours is None:
             self.hours = Hours()
-        hour = str(time_ms // HOUR_MS % 24)
-        return _of(_HOURS, self.hours.add(hour, time_ms, float(grown_ms)))
+        return self.hours.add(str(time_ms // HOUR_MS % 24), time_ms, float(grown_ms))
 
-    def close(self, start_ms: int, amounts: Amounts) -> Iterator[ProfileRow]:
+    def close(self, start_ms: int, amounts: Amounts) -> list[Change]:
         """Take what a playback counts for at its start: of this, ratio_sum and ratio_n."""
+        changes: list[Change] = []
         for counter, amount in amounts:
             if counter in ("ratio_sum", "ratio_n"):
                 if self.ratios is None:
                     self.ratios = Ratios()
-                yield from _of(_RATIOS, self.ratios.add(counter, start_ms, amount))
+                changes += self.ratios.add(counter, start_ms, amount)
+        return changes
 
     def restore(self, kind: bytes, part: bytes, value: bytes | None) -> None:
         """Take one row back."""
@@ -144,12 +126,12 @@ class Profile(msgspec.Struct, gc=False):
             setattr(self, name, known)
         known.restore(part, value)
 
-    def row_keys(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield kind and part of all rows."""
-        for kind, (name, _) in _PARTS.items():
+    def row_keys(self) -> Iterator[bytes]:
+        """Yield kind and part of the keys of all rows."""
+        for name, _ in _PARTS.values():
             known: _Part | None = getattr(self, name)
-            for part in known.parts() if known is not None else ():
-                yield kind, part
+            if known is not None:
+                yield from known.keys()
 
     def affinity_json(self, time_ms: int) -> msgspec.Raw:
         """Return the affinities at a time, for signals.viewers."""
@@ -184,15 +166,13 @@ class Profile(msgspec.Struct, gc=False):
 
 _NONE = msgspec.Raw(b"[]")
 _PARTS: dict[bytes, tuple[str, type[_Part]]] = {
-    _SEEN: ("seen", SeenItems),
-    _HIDDEN: ("hidden", HiddenItems),
-    _CATEGORIES: ("categories", Affinity),
-    _CREATORS: ("creators", Affinity),
-    _HOURS: ("hours", Hours),
-    _RATIOS: ("ratios", Ratios),
+    SeenItems.KIND: ("seen", SeenItems),
+    HiddenItems.KIND: ("hidden", HiddenItems),
+    Categories.KIND: ("categories", Categories),
+    Creators.KIND: ("creators", Creators),
+    Hours.KIND: ("hours", Hours),
+    Ratios.KIND: ("ratios", Ratios),
 }
 
-
-def _of(kind: bytes, rows: Iterable[RowPart]) -> Iterator[ProfileRow]:
-    for part, value in rows:
-        yield kind, part, value
+PART_BYTES = dict.fromkeys(_PARTS, 8)
+"""Kinds of rows a profile is kept in, and the bytes of the part in their keys."""

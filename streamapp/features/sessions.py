@@ -27,6 +27,7 @@ GAP_MS = 30 * MINUTE_MS
 _RECORD = Struct("<6q")
 _SIZE = _RECORD.size
 _MOST = 1 << 62
+"""Of watched_ms: what fits, whatever clients claim to have watched."""
 
 
 class Session(NamedTuple):
@@ -44,32 +45,49 @@ class Session(NamedTuple):
     watched_ms: int = 0
 
 
-def add(packed: bytes, event: Session, since_ms: int) -> bytes:
-    """Add an event, as a session of its own, to packed sessions.
+def add(
+    packed: bytes,
+    time_ms: int,
+    since_ms: int,
+    *,
+    impressions: int = 0,
+    clicks: int = 0,
+    watches: int = 0,
+    watched_ms: int = 0,
+) -> bytes:
+    """Add an event, and what it counts, to packed sessions.
 
     Args:
         since_ms: no event older than this will come: stream time less grace.
     """
-    time_ms = event.started_at_ms
     if packed:
-        newest = Session._make(_RECORD.unpack_from(packed))
-        if newest.started_at_ms <= time_ms < newest.last_ms + GAP_MS:
-            return _RECORD.pack(*_merged(newest, event)) + packed[_SIZE:]
-        if time_ms < newest.started_at_ms:
-            return _add_late(packed, event, since_ms)
+        start_ms, last_ms, shown, clicked, begun, watched = _RECORD.unpack_from(packed)
+        if start_ms <= time_ms < last_ms + GAP_MS:
+            return (
+                _RECORD.pack(
+                    start_ms,
+                    max(last_ms, time_ms),
+                    shown + impressions,
+                    clicked + clicks,
+                    begun + watches,
+                    min(watched + watched_ms, _MOST),
+                )
+                + packed[_SIZE:]
+            )
+    event = Session(time_ms, time_ms, impressions, clicks, watches, watched_ms)
+    if packed and time_ms < start_ms:
+        return _add_late(packed, event, since_ms)
     return _RECORD.pack(*event) + _reachable(packed, since_ms)
 
 
 def _merged(one: Session, other: Session) -> Session:
-    start_ms, start2_ms = one[0], other[0]
-    last_ms, last2_ms = one[1], other[1]
     return Session(
-        min(start2_ms, start_ms),
-        max(last2_ms, last_ms),
-        one[2] + other[2],
-        one[3] + other[3],
-        one[4] + other[4],
-        min(one[5] + other[5], _MOST),  # whatever a client claims to have watched
+        min(one.started_at_ms, other.started_at_ms),
+        max(one.last_ms, other.last_ms),
+        one.impressions + other.impressions,
+        one.clicks + other.clicks,
+        one.watches + other.watches,
+        min(one.watched_ms + other.watched_ms, _MOST),
     )
 
 

@@ -154,8 +154,8 @@ class Viewer(msgspec.Struct, gc=False):
         for slate in self.all_slates():
             yield self.row_key(b"s", slate.key)
             yield self.row_key(b"c", slate.key)
-        for kind, part in self.profile.row_keys():
-            yield self.row_key(kind, part)
+        for key in self.profile.row_keys():
+            yield self.row_key(key)
 
     def head(self) -> bytes:
         """Return the head row."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from streamapp.features import erasures
 from streamapp.features.erasures import Erasures
 from streamapp.features.expiry import Expiry
-from streamapp.features.profile import ProfileRow
+from streamapp.features.latest import Change
 from streamapp.features.viewer import Viewer, restore_row, split_key
 
 
@@ -50,10 +50,10 @@ class ViewerStore:
         """Write one of a viewer's rows, or delete it."""
         self._rows[kind + part + viewer.viewer_id.encode()] = value
 
-    def write_profile(self, viewer: Viewer, rows: Iterable[ProfileRow]) -> None:
-        """Write rows of a viewer's profile."""
-        for kind, part, value in rows:
-            self.write(viewer, kind, part, value)
+    def write_profile(self, viewer: Viewer, changes: Iterable[Change]) -> None:
+        """Write what has changed in a viewer's profile."""
+        for key, value in changes:
+            self._rows[key + viewer.viewer_id.encode()] = value
 
     def erase(self, viewer_id: str, requested_ms: int) -> None:
         """Forget a viewer with all their rows, and refuse what is from before the request."""

@@ -30,6 +30,7 @@ from streamapp.events import (
     decode_impression,
     decode_watch,
 )
+from streamapp.features import sessions
 from streamapp.features.catalog import Catalog
 from streamapp.features.dedupe import WITHIN_MS, block_name
 from streamapp.features.deltas import ItemDeltas
@@ -39,7 +40,6 @@ from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTIONS, Action
-from streamapp.features.sessions import Session, add
 from streamapp.features.slates import Slate, attribute, open_slate
 from streamapp.features.timers import Timers
 from streamapp.features.viewer import Viewer, block_row, playback_row, recent_row
@@ -154,7 +154,7 @@ class Viewers:
         time_ms = event.occurred_at_ms
         click_rate = self._parameters.position_ctr(event.surface, time_ms)
         self._deltas.add_slate(event, click_rate)
-        self._visit(viewer, Session(time_ms, time_ms, impressions=len(event.items)))
+        self._visit(viewer, time_ms, impressions=len(event.items))
         if not event.items:
             return
         shown = viewer.profile.show(time_ms, [slot.item_id for slot in event.items])
@@ -169,10 +169,10 @@ class Viewers:
             self._viewers.write(viewer, b"c", key, slate.state())  # after the row it is about
         self._set_slate_timer(viewer, slate)
 
-    def _visit(self, viewer: Viewer, event: Session) -> None:
+    def _visit(self, viewer: Viewer, time_ms: int, **counts: int) -> None:
         """Count an event for the session it is in."""
-        since_ms = self._stream_time_ms - self._settings.grace_ms
-        viewer.profile.sessions = add(viewer.profile.sessions, event, since_ms)
+        since_ms, profile = self._stream_time_ms - self._settings.grace_ms, viewer.profile
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, **counts)
 
     def _set_slate_timer(self, viewer: Viewer, slate: Slate) -> None:
         shown = slate.shown
@@ -189,8 +189,7 @@ class Viewers:
             self._deltas.add(event.item_id, event.occurred_at_ms, ((counter, 1.0),))
         self._remember(viewer, event, event.action)
         self._like(viewer, event.action, event.item_id, event.occurred_at_ms)
-        time_ms, is_click = event.occurred_at_ms, event.action == "click"
-        self._visit(viewer, Session(time_ms, time_ms, clicks=int(is_click)))
+        self._visit(viewer, event.occurred_at_ms, clicks=int(event.action == "click"))
         if event.action == "click" and viewer.slates:
             self._label(viewer, event)
 
@@ -238,7 +237,7 @@ class Viewers:
         if grown:
             self._deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
             self._viewers.write_profile(viewer, viewer.profile.watch(time_ms, grown))
-        self._visit(viewer, Session(time_ms, time_ms, watches=begun, watched_ms=grown))
+        self._visit(viewer, time_ms, watches=begun, watched_ms=grown)
         if playback.completed and not had_completed:
             self._remember(viewer, event, "complete")
             self._like(viewer, "complete", item_id, playback.start_ms)

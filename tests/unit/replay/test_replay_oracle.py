@@ -18,6 +18,7 @@ from streamapp import replay
 from streamapp.settings import Settings
 from streamapp.simulate import Delivery, World, catalog, traffic
 from tests.oracles.items import Event, differences, expected_items
+from tests.oracles.profiles import expected_profiles
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
 
@@ -88,6 +89,8 @@ def assert_as_expected(
     items = expected_items(order, stream_time_ms=end_ms, catalog=known, parameters=PARAMETERS)
     assert differences(written.last("signals.items"), items) == []
     assert written.recent == expected_recent(order)
+    profiles = expected_profiles(order, stream_time_ms=end_ms, catalog=known, parameters=PARAMETERS)
+    assert differences(written.last("signals.viewers"), profiles) == []
     assert written.examples == expected_examples(order, SETTINGS.click_window, end_ms)
     assert written.records["events.rejected"] == []
 
