@@ -43,7 +43,7 @@ class _HeadRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     published_ms: int
     owed: bool
     ids: bytes
-    sessions: bytes = b""
+    sessions: bytes
 
 
 class _BlockRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
