@@ -173,6 +173,23 @@ class Parameter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.name
 
 
+class Erasure(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """privacy.erasures: delete everything held about a viewer."""
+
+    viewer_id: Id
+    requested_at_ms: Millis
+
+    @property
+    def key(self) -> str:
+        """Keyed by viewer."""
+        return self.viewer_id
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Its place in the stream."""
+        return self.requested_at_ms
+
+
 _T = TypeVar("_T")
 
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$(?P<at>.*)`)?")
@@ -217,3 +234,4 @@ decode_click = decoder(Click, "events.clicks")
 decode_watch = decoder(Watch, "events.watches")
 decode_catalog_item = decoder(CatalogItem, "catalog.items")
 decode_parameter = decoder(Parameter, "control.parameters")
+decode_erasure = decoder(Erasure, "privacy.erasures")

@@ -287,11 +287,63 @@ class RecentAction(msgspec.Struct, frozen=True, gc=False):
     occurred_at_ms: int
 
 
+class Interest(msgspec.Struct, frozen=True, gc=False, rename={"h6": "6h", "d7": "7d"}):
+    """How a viewer feels about one category or creator: decayed sums as of `as_of_ms`.
+
+    Below 0 is dislike.
+    """
+
+    h6: float
+    d7: float
+
+
+class Affinities(msgspec.Struct, frozen=True, gc=False):
+    """How a viewer feels about categories and creators, at most 20 of each, by name."""
+
+    category: dict[str, Interest]
+    creator: dict[str, Interest]
+
+
+class ViewerSession(msgspec.Struct, frozen=True, gc=False):
+    """A viewer's newest session: events with gaps under 30 min.
+
+    Attributes:
+        id: viewer_id + ":" + started_at_ms, the time of its first event.
+        impressions: slate entries shown.
+        clicks: actions `click`.
+        watches: playbacks begun.
+        watched_ms: time watched.
+    """
+
+    id: str
+    started_at_ms: int
+    impressions: int
+    clicks: int
+    watches: int
+    watched_ms: int
+
+
+class Habits(msgspec.Struct, frozen=True, gc=False):
+    """When and how far a viewer watches, decayed with half-life 7 d, as of the record's `as_of_ms`.
+
+    Attributes:
+        watched_ms_by_hour: time watched by hour of the day, "0" to "23" UTC.
+        watch_ratio: share of a playback watched on average, at most 3 each, shrunk.
+    """
+
+    watched_ms_by_hour: dict[str, float]
+    watch_ratio: float
+
+
 class ViewerSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One record of signals.viewers: what a viewer did of late.
+    """One record of signals.viewers: what a viewer did of late, and what they care for.
+
+    Formulas are in `streamapp.features.profile`.
 
     Attributes:
         recent: the last 50 actions, newest first.
+        seen: the last 100 items shown, newest first.
+        hidden: the last 50 items hidden or reported, newest first.
     """
 
     schema: int = SCHEMA
@@ -299,6 +351,11 @@ class ViewerSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     as_of_ms: int
     computed_at_ms: int
     recent: list[RecentAction]
+    affinity: Affinities
+    session: ViewerSession
+    seen: list[str]
+    hidden: list[str]
+    habits: Habits
 
     @property
     def occurred_at_ms(self) -> int:

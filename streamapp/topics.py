@@ -27,6 +27,7 @@ RECORDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "events.watches": (events.Watch,),
     "catalog.items": (events.CatalogItem,),
     "control.parameters": (events.Parameter,),
+    "privacy.erasures": (events.Erasure,),
     "activity.items": (signals.ItemDelta,),
     "activity.trending": (signals.TrendingReport,),
     "activity.queries": (signals.QueryDelta,),

@@ -43,12 +43,14 @@ class Rules:
         in_future_ms: how far ahead of its Kafka timestamp an event may be.
         max_event_bytes: largest record value.
         skip: (topic, partition, offset) of records an operator has named to be left out.
+        never_late: topics whose records are taken however far behind they are.
     """
 
     grace_ms: int = 86_400_000
     in_future_ms: int = 300_000
     max_event_bytes: int = 262_144
     skip: frozenset[tuple[str, int, int]] = frozenset()
+    never_late: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

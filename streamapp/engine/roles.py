@@ -15,6 +15,9 @@ from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Processor
 from streamapp.settings import Settings
 
+ERASURES = "privacy.erasures"
+"""Taken however late they come: what a viewer asks for is not to be refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Views:
@@ -65,11 +68,13 @@ class Role:
             in_future_ms=settings.in_future_ms if checked else UNLIMITED_MS,
             max_event_bytes=settings.max_event_bytes,
             skip=settings.skip,
+            never_late=frozenset((ERASURES,)),
         )
 
 
 def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
-    from streamapp.processors.viewers import Viewers, ViewersSettings
+    from streamapp.processors.viewers import Viewers
+    from streamapp.processors.viewers_settings import ViewersSettings
 
     own = ViewersSettings(
         click_window_ms=settings.click_window_ms,
@@ -108,7 +113,7 @@ ROLES = {
         Role(
             name="ingest",
             processors=("viewers",),
-            inputs=("events.impressions", "events.clicks", "events.watches"),
+            inputs=("events.impressions", "events.clicks", "events.watches", ERASURES),
             outputs=(
                 "activity.items",
                 "activity.queries",

@@ -119,7 +119,7 @@ class Task:
             try:
                 if time_ms > self.stream_time_ms:
                     self.advance(time_ms)
-                if time_ms >= self._oldest_ms:
+                if time_ms >= self._oldest_ms or self._may_be_late(topic, event):
                     process(topic, event)
                 else:
                     self._refuse(topic, record, event)
@@ -128,6 +128,9 @@ class Task:
             if not queue or queue[0][0] > bound:
                 break
         return before - len(queue)
+
+    def _may_be_late(self, topic: str, event: Event | Rejection) -> bool:
+        return topic in self.rules.never_late and not isinstance(event, Rejection)
 
     def _refuse(self, topic: str, record: Record, event: Event | Rejection) -> None:
         """Take a record out: it was rejected before, or it is too late."""

@@ -7,14 +7,16 @@ fixed form in hexadecimal, and the viewer id, which may be any text:
 kind  part                             row
 ====  ===============================  =============================================
 h     none                             head: times, whether a signal is owed, the
-                                       latest event ids
+                                       latest event ids, the sessions
 d     first record, 16 bytes           eight event ids, never written again
 r     slot, 1 byte                     one recent action
 p     digest of the playback, 8 bytes  one playback
 s     digest of the event id, 8 bytes  one slate as shown, never written again
 c     the same                         its clicks
-q     slot, 2 bytes                    one impression, for the searches
-k     slot, 2 bytes                    one click, for the searches
+j     slot, 2 bytes                    one impression, for the searches
+m     slot, 2 bytes                    one click, for the searches
+vxakwq  8 bytes                        the viewer's profile, see
+                                       `streamapp.features.profile`
 ====  ===============================  =============================================
 """
 
@@ -24,10 +26,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from streamapp.features import profile
 from streamapp.features.decay import DAY_MS
 from streamapp.features.dedupe import EventIds
 from streamapp.features.journal import Journal
 from streamapp.features.playbacks import Playback, Playbacks
+from streamapp.features.profile import Profile
 from streamapp.features.recent import Action, RecentActions
 from streamapp.features.slates import Slate
 
@@ -42,6 +46,7 @@ class _HeadRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     published_ms: int
     owed: bool
     ids: bytes
+    sessions: bytes
 
 
 class _BlockRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -88,11 +93,14 @@ _decode_block = msgspec.json.Decoder(_BlockRow).decode
 _decode_recent = msgspec.json.Decoder(_RecentRow).decode
 _decode_playback = msgspec.json.Decoder(_PlaybackRow).decode
 
-_PART_BYTES = {b"h": 0, b"d": 16, b"r": 1, b"p": 8, b"s": 8, b"c": 8, b"q": 2, b"k": 2}
+_PART_BYTES = {
+    **{b"h": 0, b"d": 16, b"r": 1, b"p": 8, b"s": 8, b"c": 8, b"j": 2, b"m": 2},
+    **profile.PART_BYTES,
+}
 
 
 class Viewer(msgspec.Struct, gc=False):
-    """One viewer in memory: some 3 KB with 50 actions and 40 event ids.
+    """One viewer in memory: some 3 KB with 50 actions and 40 event ids, without the profile.
 
     Attributes:
         newest_ms: newest event time.
@@ -110,6 +118,7 @@ class Viewer(msgspec.Struct, gc=False):
     playbacks: Playbacks = msgspec.field(default_factory=Playbacks)
     slates: dict[str, tuple[Slate, ...]] = msgspec.field(default_factory=dict)
     journal: Journal = msgspec.field(default_factory=Journal)
+    profile: Profile = msgspec.field(default_factory=Profile)
 
     def add_slate(self, slate: Slate) -> None:
         """Keep a slate."""
@@ -153,18 +162,27 @@ class Viewer(msgspec.Struct, gc=False):
             yield self.row_key(b"s", slate.key)
             yield self.row_key(b"c", slate.key)
         for part in self.journal.shown_parts():
-            yield self.row_key(b"q", part)
+            yield self.row_key(b"j", part)
         for part in self.journal.click_parts():
-            yield self.row_key(b"k", part)
+            yield self.row_key(b"m", part)
+        for key in self.profile.row_keys():
+            yield self.row_key(key)
 
     def head(self) -> bytes:
         """Return the head row."""
         return _encode(
-            _HeadRow(_ROW_VERSION, self.newest_ms, self.published_ms, self.owed, self.ids.tail)
+            _HeadRow(
+                _ROW_VERSION,
+                self.newest_ms,
+                self.published_ms,
+                self.owed,
+                self.ids.tail,
+                self.profile.sessions,
+            )
         )
 
 
-_JOURNAL = {b"q": Journal.restore_shown, b"k": Journal.restore_click}
+_JOURNAL = {b"j": Journal.restore_shown, b"m": Journal.restore_click}
 
 
 def block_row(block: bytes) -> bytes:
@@ -208,10 +226,13 @@ def restore_row(viewer: Viewer, kind: bytes, part: bytes, value: bytes | None) -
             _JOURNAL[kind](viewer.journal, value)
     elif kind == b"c":
         _restore_clicks(viewer, part, value)
+    elif kind in profile.PART_BYTES:
+        viewer.profile.restore(kind, part, value)
     elif value is not None:
         head = _decode_head(value)
         viewer.newest_ms, viewer.published_ms = head.newest_ms, head.published_ms
         viewer.owed, viewer.ids.tail = head.owed, head.ids
+        viewer.profile.sessions = head.sessions
     return None
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from streamapp.features import erasures
+from streamapp.features.erasures import Erasures
 from streamapp.features.expiry import Expiry
+from streamapp.features.latest import Change
 from streamapp.features.viewer import Viewer, restore_row, split_key
 
 
@@ -13,11 +16,17 @@ class ViewerStore:
 
     Args:
         idle_ms: a viewer without events for so long (to the hour) expires.
+        grace_ms: how late an event may be.
+
+    Attributes:
+        erased_ms: by viewer, events up to when must not come back.
     """
 
-    def __init__(self, idle_ms: int) -> None:
+    def __init__(self, idle_ms: int, grace_ms: int) -> None:
         self._viewers: dict[str, Viewer] = {}
         self._expiry = Expiry(idle_ms)
+        self._erasures = Erasures(grace_ms)
+        self.erased_ms = self._erasures.requested_ms
         self._rows: dict[bytes, bytes | None] = {}
         self._open: dict[tuple[str, bytes], str] = {}
 
@@ -41,6 +50,19 @@ class ViewerStore:
         """Write one of a viewer's rows, or delete it."""
         self._rows[kind + part + viewer.viewer_id.encode()] = value
 
+    def write_profile(self, viewer: Viewer, changes: Iterable[Change]) -> None:
+        """Write what has changed in a viewer's profile."""
+        for key, value in changes:
+            self._rows[key + viewer.viewer_id.encode()] = value
+
+    def erase(self, viewer_id: str, requested_ms: int) -> None:
+        """Forget a viewer with all their rows, and refuse what is from before the request."""
+        viewer = self._viewers.pop(viewer_id, None)
+        if viewer is not None:
+            self._rows.update(dict.fromkeys(viewer.row_keys()))
+        key, row = self._erasures.add(viewer_id, requested_ms)
+        self._rows[key] = row
+
     def take_rows(self) -> Iterable[tuple[bytes, bytes | None]]:
         """Return the rows written since the last call, each once."""
         rows, self._rows = self._rows, {}
@@ -48,12 +70,15 @@ class ViewerStore:
 
     def expires(self, stream_time_ms: int) -> bool:
         """Return whether `expire` has anything to look at."""
-        return self._expiry.pending(stream_time_ms)
+        return self._expiry.pending(stream_time_ms) or self._erasures.pending(stream_time_ms)
 
     def expire(self, stream_time_ms: int) -> Iterator[str]:
         """Forget viewers that have been idle for long, with all their rows; yield their ids."""
+        self._rows.update(self._erasures.expire(stream_time_ms))
         for viewer_id in self._expiry.take(stream_time_ms):
-            viewer = self._viewers[viewer_id]
+            viewer = self._viewers.get(viewer_id)
+            if viewer is None:
+                continue  # erased
             if self._expiry.due_ms(viewer.newest_ms) > stream_time_ms:
                 self._expiry.add(viewer_id, viewer.newest_ms)
                 continue
@@ -65,6 +90,9 @@ class ViewerStore:
         """Take rows of the changelog."""
         viewers = self._viewers
         for row_key, value in rows:
+            if row_key[:1] == erasures.KIND:
+                self._erasures.restore(row_key, value)
+                continue
             kind, part, viewer_id = split_key(row_key)
             viewer = viewers.get(viewer_id)
             if value is None and (viewer is None or kind == b"h"):

@@ -5,34 +5,35 @@
     events.impressions ─┐              ┌─▶ activity.items     what it adds to the items' counters
                         │              ├─▶ activity.queries   what it adds to the queries searched
     events.clicks      ─┼─▶ the viewer ┼─▶ training.examples  slates with what came of them
-    events.watches     ─┘              └─▶ signals.viewers    the viewer's recent actions
+    events.watches     ─┤              └─▶ signals.viewers    what the viewer did, and cares for
+    privacy.erasures   ─┘
 
 The story of an event: a duplicate is dropped; an impression counts for its items, and for its
 query if it answered one, and opens a slate; an action counts for its item, joins the recent
 actions, and a click counts for the query it came from and labels the slate it belongs to; a
 heartbeat moves its playback on. Slates become examples, and playbacks close, when stream time has
-gone on long enough. A viewer idle for 30 days is forgotten.
+gone on long enough. A viewer idle for 30 days is forgotten. An erasure forgets a viewer at once:
+open slates give no examples, the signal is deleted, and events from before the request that come
+later are dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
-
-import msgspec
 
 from streamapp.events import (
     Click,
+    Erasure,
     Impression,
     Watch,
     decode_click,
+    decode_erasure,
     decode_impression,
     decode_watch,
 )
-from streamapp.features import searches
+from streamapp.features import searches, sessions
 from streamapp.features.catalog import Catalog
-from streamapp.features.decay import DAY_MS
 from streamapp.features.dedupe import WITHIN_MS, block_name
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
@@ -45,13 +46,15 @@ from streamapp.features.recent import ACTIONS, Action
 from streamapp.features.slates import Slate, attribute, open_slate
 from streamapp.features.timers import Timers
 from streamapp.features.viewer import Viewer, block_row, playback_row, recent_row
+from streamapp.features.viewer_signal import viewer_signal
 from streamapp.features.viewer_store import ViewerStore
 from streamapp.processors.base import Cut, Row
-from streamapp.signals import ViewerSignal
+from streamapp.processors.viewers_settings import ViewersSettings
 
 IMPRESSIONS = "events.impressions"
 CLICKS = "events.clicks"
 WATCHES = "events.watches"
+ERASURES = "privacy.erasures"
 ITEMS = "activity.items"
 QUERIES = "activity.queries"
 EXAMPLES = "training.examples"
@@ -61,41 +64,13 @@ PUBLISH_EVERY_MS = 500
 """Stream time between two signals of one viewer."""
 
 _ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
-_DECODE: dict[str, Callable[[bytes], Impression | Click | Watch]] = {
+_DECODE: dict[str, Callable[[bytes], Impression | Click | Watch | Erasure]] = {
     IMPRESSIONS: decode_impression,
     CLICKS: decode_click,
     WATCHES: decode_watch,
+    ERASURES: decode_erasure,
 }
 _SEGMENT_KEY = SEGMENT.encode()
-_encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class ViewersSettings:
-    """What can be configured.
-
-    Attributes:
-        click_window_ms: how long after an impression a click labels its example.
-        click_window_ms_by_surface: the same where it differs.
-        negative_keep_rate: share of the examples without a click that is given.
-        grace_ms: how late an event may be; what it may refer to is remembered as long.
-        idle_ms: a viewer without events for so long (to the hour) is forgotten.
-    """
-
-    click_window_ms: int = 120_000
-    click_window_ms_by_surface: Mapping[str, int] = field(default_factory=dict)
-    negative_keep_rate: float = 1.0
-    grace_ms: int = DAY_MS
-    idle_ms: int = 30 * DAY_MS
-
-    def click_window(self, surface: str) -> int:
-        """Return the click window of a surface."""
-        return self.click_window_ms_by_surface.get(surface, self.click_window_ms)
-
-    @property
-    def longest_window_ms(self) -> int:
-        """The longest click window of any surface."""
-        return max(self.click_window_ms, *self.click_window_ms_by_surface.values(), 0)
 
 
 class Viewers:
@@ -105,14 +80,16 @@ class Viewers:
         duplicates: events dropped as duplicates, so far.
         late_impressions: impressions that gave no example, because a later event of their
             viewer had come before them.
+        erased: events dropped because their viewer had asked for it, so far.
     """
 
     name: ClassVar[str] = "viewers"
-    inputs: ClassVar[tuple[str, ...]] = (IMPRESSIONS, CLICKS, WATCHES)
+    inputs: ClassVar[tuple[str, ...]] = (IMPRESSIONS, CLICKS, WATCHES, ERASURES)
 
     def __init__(self, catalog: Catalog, parameters: Parameters, settings: ViewersSettings) -> None:
         self.duplicates = 0
         self.late_impressions = 0
+        self.erased = 0
         self._catalog = catalog
         self._parameters = parameters
         self._settings = settings
@@ -120,7 +97,7 @@ class Viewers:
         self._ids_kept_ms = max(WITHIN_MS, settings.grace_ms)
         self._playbacks_kept_ms = MEMORY_MS + settings.grace_ms
         self._stream_time_ms = 0
-        self._viewers = ViewerStore(settings.idle_ms)
+        self._viewers = ViewerStore(settings.idle_ms, settings.grace_ms)
         self._timers = Timers()
         # What the next cut takes out, besides the rows.
         self._deltas = ItemDeltas()
@@ -128,14 +105,22 @@ class Viewers:
         self._labelled: list[tuple[str, Slate]] = []
         self._touched: dict[str, None] = {}
         self._owed: dict[str, None] = {}
+        self._erased: dict[str, None] = {}
 
-    def decoder(self, topic: str) -> Callable[[bytes], Impression | Click | Watch]:
+    def decoder(self, topic: str) -> Callable[[bytes], Impression | Click | Watch | Erasure]:
         """Return what decodes one event."""
         return _DECODE[topic]
 
     def process(self, topic: str, event: Any) -> None:
         """Take one event."""
         viewer_id, time_ms = event.viewer_id, event.occurred_at_ms
+        if topic == ERASURES:
+            self._erase(viewer_id, time_ms)
+            return
+        erased_ms = self._viewers.erased_ms
+        if erased_ms and time_ms <= erased_ms.get(viewer_id, -1):
+            self.erased += 1
+            return
         viewer = self._viewers.get(viewer_id) or self._viewers.add(viewer_id, time_ms)
         key = digest(event.event_id)
         if not self._is_new(viewer, key, time_ms):
@@ -149,6 +134,13 @@ class Viewers:
             self._show(viewer, key, event)
         viewer.newest_ms = max(viewer.newest_ms, time_ms)
         self._touched[viewer_id] = None
+
+    def _erase(self, viewer_id: str, requested_ms: int) -> None:
+        """Forget a viewer, and what is still to be said of them."""
+        self._viewers.erase(viewer_id, requested_ms)
+        self._touched.pop(viewer_id, None)
+        self._owed.pop(viewer_id, None)
+        self._erased[viewer_id] = None
 
     def _is_new(self, viewer: Viewer, key: bytes, time_ms: int) -> bool:
         """Remember an event id; False for a duplicate."""
@@ -169,9 +161,12 @@ class Viewers:
         self._deltas.add_slate(event, click_rate)
         viewer.journal.forget(self._stream_time_ms - self._settings.grace_ms)
         row = searches.show(viewer.journal, key, event, click_rate, self._queries)
-        self._viewers.write(viewer, b"q", *row)
+        self._viewers.write(viewer, b"j", *row)
+        self._visit(viewer, time_ms, impressions=len(event.items))
         if not event.items:
             return
+        shown = viewer.profile.show(time_ms, [slot.item_id for slot in event.items])
+        self._viewers.write_profile(viewer, shown)
         window_ms = self._settings.click_window(event.surface)
         slate = open_slate(key, event, window_ms, viewer.recent, self._catalog)
         viewer.add_slate(slate)
@@ -181,6 +176,11 @@ class Viewers:
             slate.labelled = True
             self._viewers.write(viewer, b"c", key, slate.state())  # after the row it is about
         self._set_slate_timer(viewer, slate)
+
+    def _visit(self, viewer: Viewer, time_ms: int, **counts: int) -> None:
+        """Count an event for the session it is in."""
+        since_ms, profile = self._stream_time_ms - self._settings.grace_ms, viewer.profile
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, **counts)
 
     def _set_slate_timer(self, viewer: Viewer, slate: Slate) -> None:
         shown = slate.shown
@@ -197,11 +197,18 @@ class Viewers:
             amounts = ((counter, 1.0),)
             self._deltas.add(event.item_id, event.occurred_at_ms, amounts, event.viewer_id)
         self._remember(viewer, event, event.action)
+        self._like(viewer, event.action, event.item_id, event.occurred_at_ms)
+        self._visit(viewer, event.occurred_at_ms, clicks=int(event.action == "click"))
         if event.action == "click":
             row = searches.click(viewer.journal, event, self._queries)
-            self._viewers.write(viewer, b"k", *row)
+            self._viewers.write(viewer, b"m", *row)
             if viewer.slates:
                 self._label(viewer, event)
+
+    def _like(self, viewer: Viewer, action: str, item_id: str, time_ms: int) -> None:
+        """Add to the viewer's affinities what they did with an item."""
+        rows = viewer.profile.act(action, item_id, time_ms, self._catalog)
+        self._viewers.write_profile(viewer, rows)
 
     def _label(self, viewer: Viewer, click: Click) -> None:
         request_id = click.request_id
@@ -232,18 +239,23 @@ class Viewers:
             amounts.append(("watches", 1.0))
             self._forget_playbacks(viewer, key)
             self._remember(viewer, event, "watch")
-        had_begun = not amounts
-        has_timer = had_begun and not playback.closed
+        begun = len(amounts)
+        has_timer = not (begun or playback.closed)
         had_completed = playback.completed
         closing, grown = playback.update(time_ms, event.state, event.watched_ms, event.duration_ms)
         amounts += closing
         if amounts:
-            began_by = None if had_begun else event.viewer_id
+            began_by = event.viewer_id if begun else None
             self._deltas.add(item_id, playback.start_ms, amounts, began_by)
         if grown:
             self._deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
+            self._viewers.write_profile(viewer, viewer.profile.watch(time_ms, grown))
+        self._visit(viewer, time_ms, watches=begun, watched_ms=grown)
         if playback.completed and not had_completed:
             self._remember(viewer, event, "complete")
+            self._like(viewer, "complete", item_id, playback.start_ms)
+        if closing:
+            self._viewers.write_profile(viewer, viewer.profile.close(playback.start_ms, closing))
         self._keep(viewer, key, item_id, playback)
         if not (has_timer or playback.closed):
             self._set_playback_timer(viewer, key, item_id, playback)
@@ -302,7 +314,10 @@ class Viewers:
         if playback.last_ms + IDLE_MS >= self._stream_time_ms:
             self._set_playback_timer(viewer, key, item_id, playback)
             return
-        self._deltas.add(item_id, playback.start_ms, playback.time_out())
+        closing = playback.time_out()
+        self._deltas.add(item_id, playback.start_ms, closing)
+        self._viewers.write_profile(viewer, viewer.profile.close(playback.start_ms, closing))
+        self._touched[viewer.viewer_id] = None
         self._keep(viewer, key, item_id, playback)
 
     def follow(self, topic: str, key: str) -> None:
@@ -319,6 +334,9 @@ class Viewers:
         for viewer_id, slate in labelled:
             made = examples(viewer_id, slate, keep_rate, cut.computed_at_ms)
             cut.emit_all(EXAMPLES, _SEGMENT_KEY, made)
+        erased, self._erased = self._erased, {}
+        for viewer_id in erased:
+            cut.emit(SIGNALS, viewer_id, None)
         touched, self._touched = self._touched, {}
         for viewer_id in touched | self._owed:
             self._publish(viewer_id, cut, touched=viewer_id in touched)
@@ -332,7 +350,8 @@ class Viewers:
             cut.emit(SIGNALS, viewer_id, None)
             return
         if cut.stream_time_ms - viewer.published_ms >= PUBLISH_EVERY_MS:
-            cut.emit(SIGNALS, viewer_id, _encode(_signal(viewer, cut)))
+            signal = viewer_signal(viewer, self._parameters, cut.computed_at_ms)
+            cut.emit(SIGNALS, viewer_id, signal)
             viewer.published_ms, viewer.owed = cut.stream_time_ms, False
             self._owed.pop(viewer_id, None)
         elif touched:
@@ -362,12 +381,3 @@ class Viewers:
     def rows(self) -> int:
         """Viewers held."""
         return len(self._viewers)
-
-
-def _signal(viewer: Viewer, cut: Cut) -> ViewerSignal:
-    return ViewerSignal(
-        viewer_id=viewer.viewer_id,
-        as_of_ms=viewer.newest_ms,
-        computed_at_ms=cut.computed_at_ms,
-        recent=viewer.recent.json(),  # type: ignore[arg-type]  # the list, encoded already
-    )

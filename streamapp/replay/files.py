@@ -20,11 +20,11 @@ import msgspec
 from streamapp.engine.merge import AT_ONCE
 from streamapp.engine.roles import ROLES
 from streamapp.errors import ConfigurationError, Rejection
-from streamapp.events import Id, Millis, decoder
+from streamapp.events import decode_erasure
 
 SUFFIX = ".jsonl"
 CATALOG, PARAMETERS, ERASURES = "catalog.items", "control.parameters", "privacy.erasures"
-EVENTS = ROLES["ingest"].inputs
+EVENTS = tuple(topic for topic in ROLES["ingest"].inputs if topic != ERASURES)
 TOPICS = (*EVENTS, CATALOG, PARAMETERS, ERASURES)
 
 
@@ -67,14 +67,6 @@ class _ParameterHead(_EventHead, gc=False):
 _HEADS = {CATALOG: _CatalogHead, PARAMETERS: _ParameterHead}
 
 
-class _Erasure(msgspec.Struct, frozen=True):
-    viewer_id: Id
-    requested_at_ms: Millis
-
-
-_decode_erasure = decoder(_Erasure, ERASURES)
-
-
 class Directory:
     """A directory of files to replay.
 
@@ -97,7 +89,12 @@ class Directory:
         self._erasures = dict(self._read_erasures())
 
     def events(self, topic: str) -> Iterator[Line]:
-        """Yield what the file of a topic holds, nothing if there is none."""
+        """Yield what the file of a topic holds, nothing if there is none.
+
+        Nothing of privacy.erasures either: that has been done.
+        """
+        if topic == ERASURES:
+            return iter(())
         lines = self._read(topic)
         return iter(_sorted(lines)) if self._sort else lines
 
@@ -157,7 +154,7 @@ class Directory:
                 if not raw.strip() or _is_deletion(raw):
                     continue  # a deletion tidies the topic up; it brings no events back
                 try:
-                    erasure = _decode_erasure(raw)
+                    erasure = decode_erasure(raw)
                 except Rejection as rejection:
                     raise ConfigurationError(f"{path}:{number}: {rejection}") from None
                 requested_ms = max(erasure.requested_at_ms, latest.get(erasure.viewer_id, 0))

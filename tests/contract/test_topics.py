@@ -22,6 +22,7 @@ KEY_FIELDS = {
     "events.watches": "viewer_id",
     "catalog.items": "item_id",
     "control.parameters": "name",
+    "privacy.erasures": "viewer_id",
     "activity.items": "item_id",
     "activity.trending": "name",
     "activity.queries": "query",

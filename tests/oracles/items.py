@@ -76,7 +76,7 @@ def expected_items(
     unique = without_duplicates(events)
     newest = max((event["occurred_at_ms"] for _, event in unique), default=0)
     end_ms = newest if stream_time_ms is None else stream_time_ms
-    in_force = _in_force(list(parameters))
+    in_force = in_force_of(list(parameters))
     counted: dict[str, list[Counted]] = defaultdict(list)
     for one in _counted(unique, end_ms, in_force):
         counted[one.item_id].append(one)
@@ -154,12 +154,12 @@ def playbacks(events: Iterable[Event]) -> list[list[dict[str, Any]]]:
 def is_complete(heartbeats: list[dict[str, Any]]) -> bool:
     """Say whether a playback has been watched to the end by its last heartbeat."""
     return any(
-        e["state"] == "complete" or _ratio(heartbeats[: i + 1]) >= 0.95
+        e["state"] == "complete" or ratio(heartbeats[: i + 1]) >= 0.95
         for i, e in enumerate(heartbeats)
     )
 
 
-def _ratio(heartbeats: list[dict[str, Any]]) -> float:
+def ratio(heartbeats: list[dict[str, Any]]) -> float:
     watched = max(e["watched_ms"] for e in heartbeats)
     durations = [e["duration_ms"] for e in heartbeats if e.get("duration_ms")]
     return watched / durations[-1] if durations else 0.0
@@ -175,16 +175,16 @@ def _playback(heartbeats: list[dict[str, Any]], end_ms: float) -> Iterator[Count
             yield Counted(item_id, "watched_ms", event["occurred_at_ms"], grown)
     if is_complete(heartbeats):
         yield Counted(item_id, "completes", start_ms, 1.0)
-    at_close = _until_closed(heartbeats, end_ms)
+    at_close = until_closed(heartbeats, end_ms)
     if at_close is None:
         return
     yield Counted(item_id, "closed", start_ms, 1.0)
     if any(e.get("duration_ms") for e in at_close):
-        yield Counted(item_id, "ratio_sum", start_ms, min(_ratio(at_close), 3.0))
+        yield Counted(item_id, "ratio_sum", start_ms, min(ratio(at_close), 3.0))
         yield Counted(item_id, "ratio_n", start_ms, 1.0)
 
 
-def _until_closed(heartbeats: list[dict[str, Any]], end_ms: float) -> list[dict[str, Any]] | None:
+def until_closed(heartbeats: list[dict[str, Any]], end_ms: float) -> list[dict[str, Any]] | None:
     """Return the heartbeats up to the close, None when the playback is still open."""
     for i, event in enumerate(heartbeats):
         so_far = heartbeats[: i + 1]
@@ -197,7 +197,7 @@ def _until_closed(heartbeats: list[dict[str, Any]], end_ms: float) -> list[dict[
     return None
 
 
-def _in_force(parameters: list[Mapping[str, Any]]) -> Callable[[str, int], Any]:
+def in_force_of(parameters: list[Mapping[str, Any]]) -> Callable[[str, int], Any]:
     def in_force(name: str, time_ms: int) -> Any:
         valid = [
             (p["valid_from_ms"], i, p["value"])
@@ -288,11 +288,13 @@ def _compare(path: str, actual: Any, expected: Any) -> Iterator[str]:
     if isinstance(expected, dict):
         for key, value in expected.items():
             yield from _compare(f"{path}.{key}", actual.get(key), value)
+        if "." in path:  # a record may say more, a part of it may not
+            yield from (f"{path}.{key}: not expected" for key in actual if key not in expected)
     elif path.endswith(".viewers"):
         if not about_viewers(actual, expected):
             yield f"{path}: {actual!r}, expected about {expected!r}"
     elif isinstance(expected, float):
-        if not abs(actual - expected) <= max(1e-9, 1e-9 * abs(expected)):
+        if actual is None or not abs(actual - expected) <= max(1e-9, 1e-9 * abs(expected)):
             yield f"{path}: {actual!r}, expected {expected!r}"
     elif actual != expected:
         yield f"{path}: {actual!r}, expected {expected!r}"

@@ -16,7 +16,8 @@ from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Cut, Processor, Row
 from streamapp.processors.items import Items, ItemsSettings
 from streamapp.processors.queries import Queries, QueriesSettings
-from streamapp.processors.viewers import Viewers, ViewersSettings
+from streamapp.processors.viewers import Viewers
+from streamapp.processors.viewers_settings import ViewersSettings
 from tests.oracles.items import Event
 
 Compact = Callable[[list[Row]], Iterable[Row]]

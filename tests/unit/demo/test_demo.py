@@ -21,14 +21,17 @@ from streamapp.demo.board import (
 from streamapp.demo.logs import Logs
 from streamapp.demo.truth import truth_of
 from streamapp.signals import (
+    Affinities,
     Counter,
     Example,
+    Habits,
     ItemSignal,
     Labels,
     ModelMetrics,
     ModelVersion,
     Quality,
     RejectedRecord,
+    ViewerSession,
     ViewerSignal,
 )
 from streamapp.simulate import World, traffic
@@ -62,7 +65,17 @@ def item(item_id: str, clicks: float, as_of_ms: int = NOW) -> bytes:
 
 def viewer(viewer_id: str, as_of_ms: int) -> bytes:
     return msgspec.json.encode(
-        ViewerSignal(viewer_id=viewer_id, as_of_ms=as_of_ms, computed_at_ms=NOW, recent=[])
+        ViewerSignal(
+            viewer_id=viewer_id,
+            as_of_ms=as_of_ms,
+            computed_at_ms=NOW,
+            recent=[],
+            affinity=Affinities({}, {}),
+            session=ViewerSession(f"{viewer_id}:{as_of_ms}", as_of_ms, 1, 0, 0, 0),
+            seen=["i1"],
+            hidden=[],
+            habits=Habits({}, 0.5),
+        )
     )
 
 

@@ -52,6 +52,15 @@ def test_events_are_refused_when_too_late_or_in_the_future():
     assert reasons(role("ingest"), "events.clicks", records) == ["too_late", "in_future"]
 
 
+def test_an_erasure_is_never_too_late_but_what_is_none_is_refused():
+    def erasure(offset: int, at_ms: int) -> Given:
+        value = msgspec.json.encode({"viewer_id": "v1", "requested_at_ms": at_ms})
+        return Given(offset, NOW, b"v1", value)
+
+    records = [erasure(0, NOW), erasure(1, NOW - 90 * DAY), Given(2, NOW, b"v1", b"{}")]
+    assert reasons(role("ingest"), "privacy.erasures", records) == ["missing_field"]
+
+
 def test_what_ingest_accepted_is_never_refused_for_its_time_further_on():
     # One partition of ingest may be months ahead of another while a backlog is worked off.
     records = [delta(0, NOW, NOW), delta(1, NOW - 90 * DAY, NOW), delta(2, NOW, NOW - 600_000)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamapp.processors.viewers import ViewersSettings
+from streamapp.processors.viewers_settings import ViewersSettings
 from streamapp.signals import Example
 from tests.oracles.items import DAY, Event, differences, expected_items
 from tests.oracles.pipeline import (
@@ -20,16 +20,21 @@ from tests.oracles.pipeline import (
     half_compacted,
     whole,
 )
+from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
 
 WINDOWS = ViewersSettings(click_window_ms=120_000, click_window_ms_by_surface={"search": 15_000})
-CATALOG = {"i1": {"status": "active", "category": "drama", "creator_id": "c1"}}
+CATALOG = {
+    "i1": {"status": "active", "category": "drama", "creator_id": "c1"},
+    "i2": {"status": "active", "category": "50% \x01"},
+}
 PARAMETERS: list[dict[str, Any]] = [
     {"name": "position_ctr/home", "valid_from_ms": 1_700_000_010_000, "value": [0.5, 0.25]},
     {"name": "prior/ctr", "valid_from_ms": 0, "value": 0.2},
     {"name": "prior/ctr/drama", "valid_from_ms": 1_700_003_600_000, "value": 0.4},
+    {"name": "prior/watch_ratio", "valid_from_ms": 1_700_007_200_000, "value": 0.3},
 ]
 
 
@@ -69,6 +74,10 @@ def assert_as_expected(playing: Pipeline, events: list[Event], end_ms: int | Non
     assert query_differences(playing.last("signals.queries"), queries) == []
     recent = {viewer: row["recent"] for viewer, row in playing.last("signals.viewers").items()}
     assert recent == expected_recent(events)
+    profiles = expected_profiles(
+        events, stream_time_ms=end_ms, catalog=CATALOG, parameters=PARAMETERS
+    )
+    assert differences(playing.last("signals.viewers"), profiles) == []
     assert examples(playing) == expected_examples(events, WINDOWS.click_window, end_ms)
 
 
@@ -123,6 +132,36 @@ def test_a_kill_at_any_moment_changes_nothing(
     playing.cut()
     finish(playing)
     assert_as_expected(playing, arriving, playing.viewers.stream_time_ms)
+
+
+@given(data=st.data(), events=worlds(), cuts=cuts)
+def test_after_an_erasure_a_viewer_is_what_came_after_it_and_is_later_than_the_request(
+    data: st.DataObject, events: list[Event], cuts: list[int]
+) -> None:
+    arriving = data.draw(shuffled(events))
+    after = data.draw(st.integers(0, len(arriving)))
+    requested_ms = data.draw(st.sampled_from([event["occurred_at_ms"] for _, event in events]))
+    kill: Compact | None = data.draw(st.sampled_from((None, whole, compacted, half_compacted)))
+    playing = pipeline()
+    playing.play(arriving[:after], cuts)
+    playing.play([("privacy.erasures", {"viewer_id": "v1", "requested_at_ms": requested_ms})])
+    if kill is not None:
+        playing.viewers.kill(kill)
+    playing.play(arriving[after:], cuts)
+    finish(playing)
+    left = [
+        event
+        for number, event in enumerate(arriving)
+        if event[1]["viewer_id"] != "v1"
+        or (number >= after and event[1]["occurred_at_ms"] > requested_ms)
+    ]
+    end_ms = playing.viewers.stream_time_ms
+    profiles = expected_profiles(
+        left, stream_time_ms=end_ms, catalog=CATALOG, parameters=PARAMETERS
+    )
+    signals = playing.last("signals.viewers")
+    assert differences(signals, profiles) == []
+    assert {viewer: row["recent"] for viewer, row in signals.items()} == expected_recent(left)
 
 
 @given(data=st.data(), events=worlds(), cuts=cuts)

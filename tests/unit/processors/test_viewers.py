@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from streamapp.errors import Rejection
-from streamapp.processors.viewers import Viewers, ViewersSettings
+from streamapp.processors.viewers import Viewers
+from streamapp.processors.viewers_settings import ViewersSettings
 from streamapp.signals import Example, ItemDelta, ViewerSignal
 from tests.oracles.items import DAY, HOUR, MINUTE
 from tests.oracles.pipeline import Pipeline
@@ -170,7 +171,7 @@ def test_a_labelled_slate_leaves_no_row_behind() -> None:
     pipeline.play([shown("e1", 0, "a"), acted("c1", 5, "a")])
     pipeline.advance(at(61))
     left = {key[:1] for key, value in dict(pipeline.viewers.log).items() if value is not None}
-    assert left == {b"h", b"r", b"q", b"k"}, "the journal is kept for late events"
+    assert left == {b"h", b"r", b"v", b"j", b"m"}, "the journal is kept for late events"
 
 
 def test_an_empty_slate_counts_as_nothing_and_gives_no_example() -> None:
@@ -337,6 +338,141 @@ def test_a_viewer_who_comes_back_after_that_begins_anew() -> None:
     pipeline.viewers.kill()
     pipeline.play([acted("c10", 40 * 86_400 + 1, "c")])
     assert [a["item_id"] for a in pipeline.last("signals.viewers")["v"]["recent"]] == ["c", "b"]
+
+
+def erased(at_second: float, viewer_id: str = "v") -> tuple[str, dict[str, Any]]:
+    requested_ms = START + int(at_second * 1000)
+    return "privacy.erasures", {"viewer_id": viewer_id, "requested_at_ms": requested_ms}
+
+
+def test_an_erasure_leaves_no_row_and_no_signal_and_only_a_note_until_the_grace_is_over() -> None:
+    pipeline = Pipeline(settings())
+    events = [acted(f"c{n}", n, "a", "hide") for n in range(60)]
+    pipeline.catalog_item("a", category="drama", creator_id="c1")
+    pipeline.play([*events, watched("w", 60, 600_000), shown("e", 61, "a"), acted("d", 62, "a")])
+    pipeline.play([erased(63)])
+    assert pipeline.emitted["signals.viewers"][-1] == ("v", None)
+    assert pipeline.viewers.processor.rows == 0
+    left = {key for key, value in dict(pipeline.viewers.log).items() if value is not None}
+    assert left == {b"ev"}
+    pipeline.viewers.kill()
+    pipeline.advance(at(63) + DAY + HOUR)
+    assert set(dict(pipeline.viewers.log).values()) == {None}
+    assert len(pipeline.records("signals.viewers")) == 2
+
+
+def test_open_slates_of_an_erased_viewer_give_no_examples() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([shown("e1", 0, "a"), erased(30), shown("e2", 31, "b")])
+    pipeline.viewers.kill()
+    pipeline.advance(at(200))
+    assert examples(pipeline) == {"b": False}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_after_an_erasure_only_what_is_later_counts(killed: bool) -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a"), watched("w1", 5, 1000), erased(10)])
+    if killed:
+        pipeline.viewers.kill()
+    pipeline.play([acted("c2", 10, "b"), acted("c3", 9, "b"), acted("c1", 0, "a")])
+    assert pipeline.last("signals.viewers") == {}
+    pipeline.play([acted("c4", 11, "d"), watched("w2", 12, 3000), watched("w3", 13, 9000)])
+    signal = pipeline.last("signals.viewers")["v"]
+    assert [a["item_id"] for a in signal["recent"]] == ["i", "d"]
+    assert signal["session"]["started_at_ms"] == at(11)
+    assert signal["session"]["watched_ms"] == 9000
+    assert viewers(pipeline).erased == 3
+
+
+def test_a_viewer_who_is_back_before_the_next_cut_has_been_deleted_all_the_same() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a")])
+    pipeline.play([acted("c2", 1, "b"), erased(10), acted("c3", 11, "c")])
+    first, nothing, second = pipeline.records("signals.viewers")
+    assert (first["recent"][0]["item_id"], nothing) == ("a", None)
+    assert [a["item_id"] for a in second["recent"]] == ["c"]
+    pipeline.viewers.kill()
+    pipeline.play([acted("c4", 12, "d")])
+    recent = pipeline.last("signals.viewers")["v"]["recent"]
+    assert [a["item_id"] for a in recent] == ["d", "c"]
+
+
+def test_an_erasure_of_an_unknown_viewer_deletes_whatever_signal_there_may_be() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([erased(0, "nobody")])
+    assert pipeline.emitted["signals.viewers"] == [("nobody", None)]
+
+
+def test_of_several_requests_the_latest_counts_whatever_their_order() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([erased(10), erased(5), acted("c1", 9, "a")])
+    assert viewers(pipeline).erased == 1
+    pipeline.advance(at(10) + DAY + HOUR)
+    assert set(dict(pipeline.viewers.log).values()) == {None}
+
+
+def test_a_viewer_erased_and_back_is_forgotten_when_idle_like_any_other() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a"), erased(10), acted("c2", 3 * 86_400, "b")])
+    pipeline.advance(at(0) + 31 * DAY)
+    assert list(pipeline.last("signals.viewers")) == ["v"]
+    pipeline.advance(at(3 * 86_400) + 30 * DAY + HOUR)
+    assert pipeline.last("signals.viewers") == {}
+
+
+def test_items_the_catalog_does_not_know_add_nothing_to_affinities() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a")])
+    pipeline.catalog_item("a", category="drama")
+    pipeline.play([acted("c2", 60, "a", "purchase")])
+    pipeline.catalog_item("a", category="comedy", creator_id="c1")
+    pipeline.play([acted("c3", 120, "a", "report")])
+    affinity = pipeline.last("signals.viewers")["v"]["affinity"]
+    assert affinity["creator"] == {"c1": {"6h": -6.0, "7d": -6.0}}
+    assert affinity["category"]["comedy"] == {"6h": -6.0, "7d": -6.0}
+    assert affinity["category"]["drama"]["7d"] == pytest.approx(6.0, rel=1e-3)
+
+
+def test_a_completed_playback_counts_for_its_category_at_its_start() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.catalog_item("i", category="drama")
+    pipeline.play([watched("w1", 0, 0), watched("w2", 600, 600_000)])
+    sums = pipeline.last("signals.viewers")["v"]["affinity"]["category"]["drama"]
+    assert sums["6h"] == pytest.approx(2.0 * 2.0 ** (-10 * MINUTE / (6 * HOUR)))
+
+
+def test_a_close_by_time_is_said_without_another_event() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([watched("w1", 0, 60_000)])
+    pipeline.advance(at(0) + 30 * MINUTE + 1)
+    habits = pipeline.last("signals.viewers")["v"]["habits"]
+    assert habits["watch_ratio"] == pytest.approx((0.1 + 10) / 21)
+    assert list(habits["watched_ms_by_hour"].values()) == [60_000]
+
+
+def test_signals_and_rows_of_a_tireless_viewer_stay_bounded() -> None:
+    pipeline = Pipeline(settings())
+    sizes = []
+    for n in range(1_000):
+        item = f"item-{n:06d}"
+        pipeline.catalog_item(item, category=f"cat-{n:04d}", creator_id=f"creator-{n:04d}")
+        slate = [f"item-{10 * n + m:06d}" for m in range(10)]
+        events = [shown(f"e{n}", 60 * n, *slate), acted(f"c{n}", 60 * n + 1, item, "hide")]
+        pipeline.viewers.send(*_encoded(events[0]))
+        pipeline.viewers.send(*_encoded(events[1]))
+        if n % 100 == 99:
+            pipeline.cut()
+            sizes.append(len(pipeline.emitted["signals.viewers"][-1][1] or b""))
+    assert max(sizes[1:]) <= sizes[0] * 1.02
+    assert max(sizes) < 12_000
+    live = [k for k, v in dict(pipeline.viewers.log).items() if v is not None]
+    kept = {kind: sum(key[:1] == kind for key in live) for kind in (b"v", b"x", b"a", b"k")}
+    assert kept == {b"v": 10, b"x": 50, b"a": 20, b"k": 20}
+
+
+def _encoded(event: tuple[str, dict[str, Any]]) -> tuple[str, bytes]:
+    return event[0], msgspec.json.encode(event[1])
 
 
 def test_deltas_are_added_up_by_item_and_cut() -> None:

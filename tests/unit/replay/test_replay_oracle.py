@@ -25,6 +25,7 @@ from tests.oracles.items import (
     playbacks,
     without_duplicates,
 )
+from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
 from tests.oracles.trending import Seen, expected_trending
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
@@ -102,6 +103,8 @@ def assert_as_expected(
     queries = expected_queries(order, parameters=parameters)
     assert query_differences(written.last("signals.queries"), queries) == []
     assert written.recent == expected_recent(order)
+    profiles = expected_profiles(order, stream_time_ms=end_ms, catalog=known, parameters=parameters)
+    assert differences(written.last("signals.viewers"), profiles) == []
     assert written.examples == expected_examples(order, SETTINGS.click_window, end_ms)
     assert written.records["events.rejected"] == []
 
