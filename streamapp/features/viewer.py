@@ -94,7 +94,14 @@ _decode_recent = msgspec.json.Decoder(_RecentRow).decode
 _decode_playback = msgspec.json.Decoder(_PlaybackRow).decode
 
 _PART_BYTES = {
-    **{b"h": 0, b"d": 16, b"r": 1, b"p": 8, b"s": 8, b"c": 8, b"j": 2, b"m": 2},
+    b"h": 0,
+    b"d": 16,
+    b"r": 1,
+    b"p": 8,
+    b"s": 8,
+    b"c": 8,
+    b"j": 2,
+    b"m": 2,
     **profile.PART_BYTES,
 }
 
