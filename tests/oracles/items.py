@@ -122,7 +122,7 @@ def _counted(
         if topic == "events.impressions":
             for slot in event["items"]:
                 rates = in_force(f"position_ctr/{event['surface']}", time_ms)
-                rate = _position_ctr(rates, slot["position"])
+                rate = position_ctr(rates, slot["position"])
                 yield Counted(slot["item_id"], "impressions", time_ms, 1.0)
                 yield Counted(slot["item_id"], "expected_clicks", time_ms, rate)
         elif topic == "events.clicks" and event["action"] in ACTIONS:
@@ -131,7 +131,7 @@ def _counted(
         yield from _playback(heartbeats, end_ms)
 
 
-def _position_ctr(rates: Any, position: int) -> float:
+def position_ctr(rates: Any, position: int) -> float:
     if rates is None:
         return 0.05 * float(position**-0.7)
     listed = rates if isinstance(rates, list) else [rates]

@@ -20,9 +20,9 @@ from tests.oracles.items import (
     MINUTE,
     Event,
     Expected,
-    _in_force,
-    _position_ctr,
-    _velocity,
+    in_force_of,
+    position_ctr,
+    velocity,
     without_duplicates,
 )
 
@@ -55,7 +55,7 @@ def expected_queries(
 ) -> dict[str, Expected]:
     """Return by query what signals.queries must say in the end."""
     unique = without_duplicates(events)
-    known = _in_force(list(parameters))
+    known = in_force_of(list(parameters))
     counted: dict[str, list[Counted]] = defaultdict(list)
     for one in (*_searches(unique, known), *_clicks(unique), *_reformulations(unique)):
         counted[one.query].append(one)
@@ -80,7 +80,7 @@ def _searches(events: list[Event], known: Callable[[str, int], Any]) -> Iterator
             yield Counted(query, "zero_results", time_ms, 1.0)
         for slot in event["items"]:
             rates = known(f"position_ctr/{event['surface']}", time_ms)
-            rate = _position_ctr(rates, slot["position"])
+            rate = position_ctr(rates, slot["position"])
             yield Counted(query, "impressions", time_ms, 1.0, slot["item_id"])
             yield Counted(query, "expected_clicks", time_ms, rate, slot["item_id"])
 
@@ -160,7 +160,7 @@ def _signal(query: str, counted: list[Counted], known: Callable[[str, int], Any]
         "query": query,
         "as_of_ms": as_of_ms,
         "counters": counters,
-        "velocity": _velocity(counters["searches"], as_of_ms - first_ms),
+        "velocity": velocity(counters["searches"], as_of_ms - first_ms),
         "items": _items(counted, as_of_ms, 0.03 if prior is None else prior),
     }
 

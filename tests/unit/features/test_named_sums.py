@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.features.named_sums import Categories, Hours, Ratios
+from streamapp.features.named_sums import Categories, Hours, NamedSums, Ratios
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -21,15 +22,18 @@ many = st.lists(
 )
 
 
-def expected(of, time_ms):
-    sums = defaultdict(lambda: {"6h": 0.0, "7d": 0.0})
+Added = list[tuple[str, int, float]]
+
+
+def expected(of: Added, time_ms: int) -> dict[str, dict[str, float]]:
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: {"6h": 0.0, "7d": 0.0})
     for name, at_ms, amount in of:
         sums[name]["6h"] += amount * 2.0 ** ((at_ms - time_ms) / (6 * HOUR))
         sums[name]["7d"] += amount * 2.0 ** ((at_ms - time_ms) / (7 * DAY))
     return sums
 
 
-def published(sums, time_ms):
+def published(sums: NamedSums, time_ms: int) -> Any:
     return msgspec.json.decode(sums.json(time_ms))
 
 
@@ -74,7 +78,9 @@ def test_a_changelog_read_whole_gives_the_same_sums_back(of):
 
 @given(of=many)
 def test_a_name_lacks_no_more_for_each_time_it_went_than_the_others_share(of):
-    categories, times_gone, held = Categories(), defaultdict(int), set()
+    categories = Categories()
+    times_gone: dict[str, int] = defaultdict(int)
+    held: set[str] = set()
     for name, at_ms, amount in of:
         categories.add(name, at_ms, amount)
         now = set(published(categories, DAY))

@@ -267,7 +267,7 @@ def test_a_viewer_who_only_looks_takes_little() -> None:
     pipeline = Pipeline()
     items = [f"i{n}" for n in range(10)]
     pipeline.play([searched(f"e{n}", n, None, *items) for n in range(30)])
-    rows = [key for key, _ in pipeline.viewers.log if key.startswith(b"q")]
+    rows = [key for key, _ in pipeline.viewers.log if key.startswith(b"j")]
     assert len(rows) == 30
     (viewer,) = pipeline.viewers.processor._viewers  # type: ignore[attr-defined]
     assert len(viewer.journal.shown) + len(viewer.journal.items) == 30 * (28 + 40)
