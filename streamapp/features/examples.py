@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import msgspec
 
 from streamapp.features.digest import fraction
-from streamapp.features.slates import Shown, Slate
+from streamapp.features.slates import Slate
+from streamapp.features.steps import ShownStep
 from streamapp.signals import SCHEMA
 
 SEGMENT = "all"
@@ -61,15 +62,13 @@ def examples(viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int
     """Return the examples of a slate as JSON: all that were clicked, a share of the others."""
     shown, clicked = slate.shown, slate.clicked
     common = _common(viewer_id, shown, computed_at_ms)
-    request = _encode(shown.request_id)[:-1]
+    request = _encode(shown.event.request_id)[:-1]
     ignored_weight = _encode(1.0 / keep_rate) if keep_rate else b""
     made = []
-    for index, (slot, features) in enumerate(
-        zip(shown.impression.items, _features(shown), strict=True)
-    ):
+    for index, (slot, features) in enumerate(zip(shown.event.items, _features(shown), strict=True)):
         if index in clicked:
             label, weight = b"true", b"1.0"
-        elif keep_rate < 1.0 and fraction(f"{shown.request_id}:{slot.position}") >= keep_rate:
+        elif keep_rate < 1.0 and fraction(f"{shown.event.request_id}:{slot.position}") >= keep_rate:
             continue
         else:
             label, weight = b"false", ignored_weight
@@ -81,15 +80,15 @@ def examples(viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int
     return made
 
 
-def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
+def _common(viewer_id: str, shown: ShownStep, computed_at_ms: int) -> bytes:
     """Return the beginning of all examples of a slate, up to and with a comma."""
     part = _SlatePart(
         SCHEMA,
         SEGMENT,
-        shown.request_id,
+        shown.event.request_id,
         viewer_id,
-        shown.impression.surface,
-        shown.served_ms,
+        shown.event.surface,
+        shown.event.occurred_at_ms,
         shown.due_ms,
         shown.due_ms,
         computed_at_ms,
@@ -97,12 +96,12 @@ def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
     return _encode(part)[:-1] + b","
 
 
-def _features(shown: Shown) -> list[bytes]:
+def _features(shown: ShownStep) -> list[bytes]:
     """Return the features of each slot: those it was served with, or else those known then.
 
     Item, surface and position are fields of the example itself.
     """
-    impression, category = shown.impression, shown.last_category
+    impression, category = shown.event, shown.last_category
     shared = _SharedFeatures(
         shown.clicks,
         shown.watches,

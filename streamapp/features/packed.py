@@ -15,7 +15,11 @@ BUCKET_RECORDS = 64
 MAX_BUCKETS = 1 << 16
 
 
-class PackedTable(msgspec.Struct, gc=False):
+def _one_bucket() -> tuple[bytearray, ...]:
+    return (bytearray(),)
+
+
+class PackedTable(msgspec.Struct, gc=False, array_like=True):
     """Records of `size` bytes by the 8-byte digest they begin with; a digest may come twice.
 
     Attributes:
@@ -26,13 +30,11 @@ class PackedTable(msgspec.Struct, gc=False):
 
     size: int
     held: int = 0
-    buckets: tuple[bytearray, ...] = ()
+    buckets: tuple[bytearray, ...] = msgspec.field(default_factory=_one_bucket)
 
     def bucket(self, key: bytes) -> bytearray:
         """Return the bucket in which a digest belongs."""
         buckets = self.buckets
-        if not buckets:
-            buckets = self.buckets = (bytearray(),)
         if len(buckets) == 1:
             return buckets[0]
         return buckets[(key[0] << 8 | key[1]) & len(buckets) - 1]
