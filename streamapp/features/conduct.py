@@ -15,7 +15,7 @@ from streamapp.features import searches, sessions
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
-from streamapp.features.item_names import ItemNames
+from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
@@ -113,13 +113,14 @@ class Conduct:
         """Count an impression for its items, and keep the slate until its window closes."""
         event, outcome, journal = step.event, self.outcome, viewer.journal
         time_ms = event.occurred_at_ms
-        click_rate = self._parameters.position_ctr(event.surface, time_ms)
-        outcome.deltas.add_slate(event, click_rate)
         ids = [slot.item_id for slot in event.items]
         positions = [slot.position for slot in event.items]
-        slots = Slots(self._names.number(event.surface), self._names.numbers(ids), positions)
+        rates = self._parameters.click_rates(event.surface, time_ms, positions)
+        outcome.deltas.add_slate(time_ms, ids, rates)
+        surface, items = self._names.number(event.surface), packed(self._names.numbers(ids))
         journal.forget(step.stream_ms - self._grace_ms)
-        searches.show(journal, key, event, slots, click_rate, outcome.queries)
+        slots = Slots(surface, items, positions)
+        searches.show(journal, key, event, slots, rates, outcome.queries)
         self._visit(viewer, step, impressions=len(ids))
         if not ids:
             return
@@ -149,7 +150,7 @@ class Conduct:
         viewer.profile.act(action, item_id, time_ms, step.category, step.creator)
         self._visit(viewer, step, clicks=int(action == "click"))
         journal.forget(step.stream_ms - self._grace_ms)
-        searches.act(journal, event, code, self._names.numbers([item_id]), outcome.queries)
+        searches.act(journal, event, code, packed([self._names.number(item_id)]), outcome.queries)
         if viewer.slates and action == "click":
             self._label(viewer, event)
 

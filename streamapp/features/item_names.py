@@ -1,8 +1,10 @@
-"""Names of items and surfaces, each with a number: four bytes where a text would take twenty.
+"""Names of items, and what else is said often, each with a number: four bytes for a long text.
 
 What viewers were shown and did is kept for a day, packed, and says of each item only its number.
-Numbers are given in the order of first use and never given again. A name not used for so long that
-nothing kept can mean it is forgotten, to the hour; it gets another number when it is back.
+Numbers are given in the order of first use and never given again. A name that is not used for so
+long that nothing kept can mean it is forgotten; it gets another number when it is back. For that,
+names are of two generations, and a new one begins every so often: a name that is used again comes
+into the new one, and the old one then goes.
 
 A number and its name are a changelog row of their own, written once.
 """
@@ -10,10 +12,7 @@ A number and its name are a changelog row of their own, written once.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-
-from streamapp.features.decay import HOUR_MS
-from streamapp.features.expiry import Expiry
+from collections.abc import Iterator
 
 KIND = b"n"
 """First byte of the changelog key of a name; its number follows."""
@@ -26,97 +25,87 @@ class ItemNames:
 
     Args:
         unused_ms: how long after its last use a name may still be asked for.
-
-    Attributes:
-        hour: the present one, counted from the epoch: stream time in hours.
     """
 
     def __init__(self, unused_ms: int) -> None:
-        self.hour = 0
-        self._numbers: dict[str, int] = {}
+        self._unused_ms = unused_ms
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
         self._names: dict[int, str] = {}
-        self._used: dict[int, int] = {}
         self._next = 0
+        self._turn_ms = 0
         self._changes: dict[bytes, bytes | None] = {}
-        self._expiry = Expiry(unused_ms)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def number(self, name: str) -> int:
         """Return the number of a name."""
-        number = self._numbers.get(name)
-        if number is None:
-            number = self._add(name)
-        self._used[number] = self.hour
-        return number
+        number = self._young.get(name)
+        return self._again(name) if number is None else number
 
-    def numbers(self, names: list[str]) -> bytes:
-        """Return the numbers of names, packed in four bytes each."""
-        known = self._numbers
+    def numbers(self, names: list[str]) -> list[int]:
+        """Return the numbers of names."""
+        known = self._young
         try:
-            numbers = [known[name] for name in names]
+            return [known[name] for name in names]
         except KeyError:
-            return array("I", [self.number(name) for name in names]).tobytes()
-        self._used.update(dict.fromkeys(numbers, self.hour))
-        return array("I", numbers).tobytes()
+            return [self.number(name) for name in names]
 
     def name(self, number: int) -> str:
         """Return the name of a number in use."""
         return self._names[number]
 
-    def names(self, packed: bytes) -> list[str]:
+    def names(self, packed: bytes | bytearray) -> list[str]:
         """Return the names of packed numbers."""
         known = self._names
-        return [known[number] for number in array("I", packed)]
+        return [known[number] for number in array("I", bytes(packed))]
 
-    def _add(self, name: str) -> int:
-        number = self._next
-        self._put(number, name)
-        self._changes[_key(number)] = name.encode()
+    def _again(self, name: str) -> int:
+        """Take a name into the present generation."""
+        number = self._old.pop(name, None)
+        if number is None:
+            number, self._next = self._next, self._next + 1
+            self._names[number] = name
+            self._changes[_key(number)] = name.encode()
+        self._young[name] = number
         return number
 
-    def _put(self, number: int, name: str) -> None:
-        self._numbers[name], self._names[number] = number, name
-        self._used[number] = self.hour
-        self._next = max(self._next, number + 1)
-        self._expiry.add(str(number), self.hour * HOUR_MS)
-
     def expires(self, stream_time_ms: int) -> bool:
-        """Return whether `expire` has anything to look at; the hour is now that of this time."""
-        self.hour = stream_time_ms // HOUR_MS
-        return self._expiry.pending(stream_time_ms)
+        """Return whether a new generation is due."""
+        return stream_time_ms >= self._turn_ms
 
     def expire(self, stream_time_ms: int) -> None:
-        """Forget the names that have not been used for long."""
-        for key in self._expiry.take(stream_time_ms):
-            number = int(key)
-            if number not in self._names:
-                continue  # restored, and deleted by a later row
-            used_ms = self._used[number] * HOUR_MS
-            if self._expiry.due_ms(used_ms) > stream_time_ms:
-                self._expiry.add(key, used_ms)
-                continue
-            del self._numbers[self._names.pop(number)], self._used[number]
+        """Begin a new generation if one is due."""
+        if stream_time_ms < self._turn_ms:
+            return
+        self._turn_ms = stream_time_ms + self._unused_ms
+        for number in self._old.values():
+            del self._names[number]
             self._changes[_key(number)] = None
+        self._old, self._young = self._young, {}
 
-    def take(self) -> Iterable[_Change]:
-        """Return the rows written since the last call."""
+    def take(self) -> Iterator[_Change]:
+        """Yield the rows written since the last call."""
         changes, self._changes = self._changes, {}
-        return changes.items()
+        yield from changes.items()
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a row back from the changelog."""
         number = int.from_bytes(key[1:], "big")
         if value is not None:
-            self._put(number, value.decode())
-        elif number in self._names:
-            del self._numbers[self._names.pop(number)], self._used[number]
+            name = self._names[number] = value.decode()
+            self._young[name] = number
+            self._next = max(self._next, number + 1)
+        else:
+            name = self._names.pop(number, "")
+            if self._young.get(name) == number:
+                del self._young[name]
 
-    def ready(self, stream_time_ms: int) -> None:
-        """All rows are in: none counts as unused for longer than since now."""
-        self.hour = stream_time_ms // HOUR_MS
-        self._used = dict.fromkeys(self._names, self.hour)
+
+def packed(numbers: list[int]) -> bytes:
+    """Return numbers in four bytes each."""
+    return array("I", numbers).tobytes()
 
 
 def _key(number: int) -> bytes:

@@ -26,7 +26,6 @@ one, the clicks that carry it, and those that one of its searches could claim.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 
 from streamapp.events import Click, Impression
@@ -49,7 +48,7 @@ def show(
     key: bytes,
     event: Impression,
     slots: Slots,
-    click_rate: Callable[[int], float],
+    rates: list[float],
     deltas: QueryDeltas,
 ) -> None:
     """Count an impression if it is a search, and keep it.
@@ -57,7 +56,7 @@ def show(
     Args:
         key: digest of the event id.
         slots: of the impression.
-        click_rate: mean click rate by position.
+        rates: mean click rate at each slot's position.
     """
     request = request_tag(event.request_id)
     query = normalised(event.query) or None if event.query else None
@@ -68,7 +67,7 @@ def show(
     alone = journal.newest_search_ms < shown.time_ms - REFORMULATION_MS
     before = _NONE if alone else _reformulated(journal, shown.time_ms)
     if query is not None:
-        deltas.add_search(query, event, click_rate)
+        deltas.add_search(query, event, rates)
         if not alone:
             _touch_neighbours(journal, query, shown.time_ms, deltas)
     _claim(journal, shown, event, slots, deltas)

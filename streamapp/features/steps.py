@@ -23,7 +23,8 @@ class ShownStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sho
         due_ms: when its window closes.
         last_category: of the item the viewer had clicked last.
         clicks, watches, completes: among the viewer's last 50 actions.
-        features: for each slot, what the catalog said of its item, as a JSON object.
+        features: for each slot, what the catalog said of its item, as a JSON object: the number
+            of that text in `ItemNames`.
     """
 
     number: int
@@ -35,7 +36,7 @@ class ShownStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sho
     clicks: int
     watches: int
     completes: int
-    features: tuple[msgspec.Raw, ...]
+    features: list[int]
 
 
 class ActedStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="acted-1"):

@@ -15,7 +15,7 @@ from streamapp.features.slates import Slate
 _ROW_VERSION = 1
 _NEVER = -DAY_MS
 
-FEWEST_STEPS = 16
+FEWEST_STEPS = 32
 """Between two rows of a viewer."""
 
 

@@ -29,7 +29,7 @@ from streamapp.features.viewer import FEWEST_STEPS, Viewer, decode_viewer, encod
 MOST_STEPS = 200
 """Between two rows of a viewer; the slot is one byte."""
 
-BYTES_A_STEP = 512
+BYTES_A_STEP = 256
 """What a step may cost on average for the viewer's row being written."""
 
 _Row = tuple[bytes, bytes | None]
@@ -191,7 +191,6 @@ class ViewerStore:
         Yields:
             The viewers who took a step at this stream time or later; the others sleep on.
         """
-        self._names.ready(self.stream_ms)
         for viewer_id, rows in list(self._asleep.items()):
             newest_ms, stream_ms = rows.latest()
             self._expiry.add(viewer_id, newest_ms)

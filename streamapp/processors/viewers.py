@@ -82,7 +82,7 @@ class Viewers:
         self._stream_time_ms = 0
         self._restored = False
         grace_ms, window_ms = settings.grace_ms, settings.longest_window_ms
-        names = ItemNames(unused_ms=grace_ms + REQUEST_MS)
+        names = self._names = ItemNames(grace_ms + max(REQUEST_MS, window_ms))
         self._outcome = Outcome()
         self._conduct = Conduct(self._outcome, names, parameters, grace_ms, window_ms)
         again = Conduct(Outcome(), names, parameters, grace_ms, window_ms)
@@ -140,7 +140,7 @@ class Viewers:
                 recent.count("click"),
                 recent.count("watch"),
                 recent.count("complete"),
-                catalog.features([slot.item_id for slot in event.items]),
+                self._names.numbers(catalog.features([slot.item_id for slot in event.items])),
             )
         item = self._catalog.get(event.item_id)
         category, creator = (None, None) if item is None else (item.category, item.creator_id)
@@ -195,7 +195,7 @@ class Viewers:
         labelled, outcome.labelled = outcome.labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate in labelled:
-            made = examples(viewer_id, slate, keep_rate, cut.computed_at_ms)
+            made = examples(viewer_id, slate, self._names, keep_rate, cut.computed_at_ms)
             cut.emit_all(EXAMPLES, _SEGMENT_KEY, made)
         erased, self._erased = self._erased, {}
         for viewer_id in erased:
