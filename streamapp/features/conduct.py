@@ -40,7 +40,8 @@ class Outcome:
 
     Attributes:
         deltas, queries: what they add to the counters of items and queries.
-        labelled: slates whose examples are due, with their viewers' ids.
+        labelled: slates whose examples are due, with their viewers' ids, and for each slot what
+            the catalog said of its item, as JSON.
         timers: when slates and playbacks must be looked at again.
         late_impressions: those that give no example, because a later event of their viewer had
             come before them.
@@ -48,7 +49,7 @@ class Outcome:
 
     deltas: ItemDeltas = field(default_factory=ItemDeltas)
     queries: QueryDeltas = field(default_factory=QueryDeltas)
-    labelled: list[tuple[str, Slate]] = field(default_factory=list)
+    labelled: list[tuple[str, Slate, list[str]]] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     late_impressions: int = 0
 
@@ -230,7 +231,8 @@ class Conduct:
         if slate is None:
             return
         if not slate.labelled:
-            self.outcome.labelled.append((viewer.viewer_id, slate))
+            said = [self._names.name(number) for number in slate.shown.features]
+            self.outcome.labelled.append((viewer.viewer_id, slate, said))
             slate.labelled = True
             if slate.shown.due_ms < self._over_ms(slate.shown):
                 self.set_slate_timer(viewer, slate, stream_ms)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import msgspec
 
 from streamapp.features.digest import fraction
-from streamapp.features.item_names import ItemNames
 from streamapp.features.slates import Slate
 from streamapp.features.steps import ShownStep
 from streamapp.signals import SCHEMA
@@ -60,9 +59,13 @@ class _SharedFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True)
 
 
 def examples(
-    viewer_id: str, slate: Slate, names: ItemNames, keep_rate: float, computed_at_ms: int
+    viewer_id: str, slate: Slate, said: list[str], keep_rate: float, computed_at_ms: int
 ) -> list[bytes]:
-    """Return the examples of a slate as JSON: all that were clicked, a share of the others."""
+    """Return the examples of a slate as JSON: all that were clicked, a share of the others.
+
+    Args:
+        said: for each slot, what the catalog said of its item when it was shown, as JSON.
+    """
     shown, clicked = slate.shown, slate.clicked
     slots, request_id = shown.event.items, shown.event.request_id
     kept = [
@@ -82,7 +85,7 @@ def examples(
         slot = slots[index]
         label, weight = (b"true", b"1.0") if index in clicked else (b"false", ignored_weight)
         if slot.features is None:
-            features = _of_item(start, names.name(shown.features[index]).encode(), last)
+            features = _of_item(start, said[index].encode(), last)
         else:
             features = _served(slot.features)
         item, position = _encode(slot.item_id), slot.position

@@ -53,13 +53,11 @@ class ItemNames:
             return [self.number(name) for name in names]
 
     def name(self, number: int) -> str:
-        """Return the name of a number in use."""
-        return self._names[number]
+        """Return the name of a number; no text for one that is forgotten.
 
-    def names(self, packed: bytes | bytearray) -> list[str]:
-        """Return the names of packed numbers."""
-        known = self._names
-        return [known[number] for number in array("I", bytes(packed))]
+        Nobody asks for such a one but a step that is taken again, whose outcome is not read.
+        """
+        return self._names.get(number, "")
 
     def _again(self, name: str) -> int:
         """Take a name into the present generation."""

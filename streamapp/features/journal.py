@@ -94,10 +94,10 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
         newest_search_ms, newest_click_ms: not older than any; −1 when there never was one.
     """
 
-    shown: bytearray = msgspec.field(default_factory=bytearray)
-    items: bytearray = msgspec.field(default_factory=bytearray)
-    positions: bytearray = msgspec.field(default_factory=bytearray)
-    acted: bytearray = msgspec.field(default_factory=bytearray)
+    shown: bytes = b""
+    items: bytes = b""
+    positions: bytes = b""
+    acted: bytes = b""
     queries: dict[int, str] | None = None
     shown_gone: int = 0
     acted_gone: int = 0
@@ -195,15 +195,15 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
 
     def _drop_shown(self) -> None:
         _, _, _, _, count, flags = _SHOWN.unpack_from(self.shown)
-        del self.shown[: _SHOWN.size], self.items[: _ITEM * count]
+        self.shown, self.items = self.shown[_SHOWN.size :], self.items[_ITEM * count :]
         if flags & _PLACED:
-            del self.positions[: 4 * count]
+            self.positions = self.positions[4 * count :]
         if flags & _SEARCH and self.queries:
             del self.queries[self.shown_gone]
         self.shown_gone += 1
 
     def _drop_acted(self) -> None:
-        del self.acted[: _ACTED.size]
+        self.acted = self.acted[_ACTED.size :]
         if self.queries:
             self.queries.pop(~self.acted_gone, None)
         self.acted_gone += 1

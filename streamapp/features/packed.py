@@ -15,10 +15,6 @@ BUCKET_RECORDS = 64
 MAX_BUCKETS = 1 << 16
 
 
-def _one_bucket() -> tuple[bytearray, ...]:
-    return (bytearray(),)
-
-
 class PackedTable(msgspec.Struct, gc=False, array_like=True):
     """Records of `size` bytes by the 8-byte digest they begin with; a digest may come twice.
 
@@ -30,13 +26,16 @@ class PackedTable(msgspec.Struct, gc=False, array_like=True):
 
     size: int
     held: int = 0
-    buckets: tuple[bytearray, ...] = msgspec.field(default_factory=_one_bucket)
+    buckets: tuple[bytearray, ...] = ()
 
     def bucket(self, key: bytes) -> bytearray:
         """Return the bucket in which a digest belongs."""
         buckets = self.buckets
         if len(buckets) == 1:
             return buckets[0]
+        if not buckets:
+            self.buckets = (bytearray(),)
+            return self.buckets[0]
         return buckets[(key[0] << 8 | key[1]) & len(buckets) - 1]
 
     def append(self, record: bytes) -> None:

@@ -63,8 +63,10 @@ class Viewer(msgspec.Struct, gc=False, array_like=True):
         others = tuple([other for other in self.slates[request_id] if other is not slate])
         if others:
             self.slates[request_id] = others
-        else:
+        elif len(self.slates) > 1:
             del self.slates[request_id]
+        else:
+            self.slates = {}  # one that was emptied would keep its memory
 
     def slate(self, request_id: str, key: bytes) -> Slate | None:
         """Return a slate."""

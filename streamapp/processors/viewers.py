@@ -194,8 +194,8 @@ class Viewers:
             cut.emit(QUERIES, query, delta)
         labelled, outcome.labelled = outcome.labelled, []
         keep_rate = self._settings.negative_keep_rate
-        for viewer_id, slate in labelled:
-            made = examples(viewer_id, slate, self._names, keep_rate, cut.computed_at_ms)
+        for viewer_id, slate, said in labelled:
+            made = examples(viewer_id, slate, said, keep_rate, cut.computed_at_ms)
             cut.emit_all(EXAMPLES, _SEGMENT_KEY, made)
         erased, self._erased = self._erased, {}
         for viewer_id in erased:

@@ -193,6 +193,29 @@ def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
     }
 
 
+def test_examples_know_their_items_however_far_stream_time_goes_before_the_cut() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.catalog_item("a", category="drama")
+    far = [acted(f"c{n}", n * 2 * 86_400, "x", viewer_id=f"w{n}") for n in range(1, 9)]
+    pipeline.play([shown("e1", 0, "a"), watched("w1", 1, 1000), *far])
+    (example,) = pipeline.records("training.examples")
+    assert example["features"]["category"] == "drama"
+    assert totals(pipeline, "i")["closed"] == 1
+
+
+def test_a_viewer_asleep_since_a_restore_is_whole_when_their_items_are_long_forgotten() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.play([acted("c1", 0, "a"), watched("w1", 1, 1000), shown("e1", 2, "b")])
+    pipeline.advance(at(3600))
+    pipeline.viewers.kill()
+    pipeline.play(acted(f"d{n}", n * 2 * 86_400, "x", viewer_id="w") for n in range(1, 6))
+    pipeline.play([acted("c2", 11 * 86_400, "c")])
+    signal = pipeline.last("signals.viewers")["v"]
+    assert [a["item_id"] for a in signal["recent"]] == ["c", "i", "a"]
+    assert signal["seen"] == ["b"]
+    assert totals(pipeline, "i")["closed"] == 1
+
+
 def test_an_event_writes_one_small_row_and_now_and_then_the_whole_viewer() -> None:
     pipeline = Pipeline(settings())
     pipeline.play([acted(f"c{n}", n, "a") for n in range(100)])
