@@ -178,10 +178,11 @@ def parameters() -> list[Logged]:
 
 
 class Item:
-    """An item's contributions: (event time, amount) by counter."""
+    """An item's contributions: (event time, amount) by counter, and who acted or watched."""
 
     def __init__(self) -> None:
         self.given: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.viewers: set[str] = set()
 
     def add(self, counter: str, at_ms: int, amount: float = 1.0) -> None:
         self.given[counter].append((at_ms, amount))
@@ -203,6 +204,7 @@ def _count_play(item: Item, row: dict[str, str]) -> None:
     at_ms, watched, duration = (
         int(row[name]) for name in ("time_ms", "play_time_ms", "duration_ms")
     )
+    item.viewers.add(row["user_id"])
     item.add("watches", at_ms)
     item.add("closed", at_ms)
     item.add("watched_ms", at_ms, watched)
@@ -223,6 +225,7 @@ def _count_slot(item: Item, row: dict[str, str]) -> None:
         item.add("expected_clicks", at_ms, 0.05 * position**-0.7)
     if row["click"] == "1":
         item.add("clicks", at_ms + CLICKED_AFTER_MS)
+        item.viewers.add(viewer_of(row))
 
 
 def expected_labels(slots: Iterable[dict[str, str]]) -> dict[str, tuple[str, int, float, bool]]:
@@ -264,6 +267,7 @@ def _signal(item_id: str, item: Item) -> dict[str, Any]:
         ),
         "watch_ratio": _rate(item_id, "watch_ratio", six["ratio_sum"], six["ratio_n"], as_of_ms),
         "velocity": _velocity(counters["watches"], as_of_ms - first_ms),
+        "viewers": len(item.viewers),
     }
 
 

@@ -164,8 +164,8 @@ def viewers(number: int, told: Told) -> Held:
     many.advance(few.stream_time_ms)
     few_us, many_us = _costs(few, many, number, _later)
     _fill_hidden(few)
-    more = sum(part.size for part in parts(_sample(first))) - sum(part.size for part in fields)
-    also = {f"{HIDES} more items hidden, and seen by their fields": more}
+    more = _hidden(parts(_sample(first))) - _hidden(fields)
+    also = {f"{HIDES} more items hidden, by their fields": more}
     return Held(number, size, by_events, FEW, few_us, many_us, fields, also)
 
 
@@ -209,6 +209,10 @@ def _fill_hidden(driven: Driven) -> None:
         for viewer in range(SAMPLE):
             driven.send(*histories.hide_of(viewer, hidden, driven.stream_time_ms))
     driven.settle()
+
+
+def _hidden(fields: list[Part]) -> float:
+    return sum(part.size for part in fields if "hidden" in part.field)
 
 
 def items(number: int, told: Told) -> Held:

@@ -100,7 +100,7 @@ def _grown(value: bytearray) -> bytearray:
 
 
 _COPIES: dict[type, Any] = {
-    bytes: lambda value: bytes(bytearray(value)),
+    bytes: lambda value: bytes(memoryview(value)),
     bytearray: _grown,
     str: lambda value: value.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass"),
     int: lambda value: value + 0,
