@@ -206,8 +206,9 @@ def _copy(source: Viewers, target: Viewers, number: int, told: Told) -> None:
 def _fill_hidden(driven: Driven) -> None:
     """Fill the lists of hidden items of those that are looked at."""
     for hidden in range(HIDES):
+        at_ms = driven.stream_time_ms + MINUTE_MS
         for viewer in range(SAMPLE):
-            driven.send(*histories.hide_of(viewer, hidden, driven.stream_time_ms))
+            driven.send(*histories.hide_of(viewer, hidden, at_ms))
     driven.settle()
 
 
