@@ -85,7 +85,9 @@ class Settings:
         choices=("murmur2", "crc32"),
     )
     commit_interval_ms: int = _setting(
-        200, "time between two commits: freshness against cost", least=1
+        200,
+        "time between two commits: freshness against cost; ten times as long while far behind",
+        least=1,
     )
     max_idle_ms: int = _setting(
         2_000, "how long an input that is behind but silent holds the others back", least=0

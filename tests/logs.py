@@ -110,8 +110,7 @@ def events_of_kuairand(rows: Iterable[dict[str, str]]) -> Iterator[Logged]:
 def events_of_open_bandit(rows: Iterable[dict[str, str]]) -> Iterator[Logged]:
     for row in rows:
         at_ms, item_id, position = time_of(row), item_of(row), int(row["position"])
-        viewer_id = digest(*(row[f"user_feature_{n}"] for n in range(4)))
-        common = {"viewer_id": viewer_id, "surface": row["campaign"], "request_id": row["id"]}
+        common = {"viewer_id": viewer_of(row), "surface": row["campaign"], "request_id": row["id"]}
         slot = {
             "item_id": item_id,
             "position": position,
@@ -127,6 +126,11 @@ def events_of_open_bandit(rows: Iterable[dict[str, str]]) -> Iterator[Logged]:
 
 def item_of(row: dict[str, str]) -> str:
     return f"{row['campaign']}-{row['item_id']}"
+
+
+def viewer_of(row: dict[str, str]) -> str:
+    """Return a viewer of Open Bandit: four features stand for who it is, nothing else is said."""
+    return digest(*(row[f"user_feature_{n}"] for n in range(4)))
 
 
 def in_order(events: Iterable[Logged]) -> list[Logged]:
@@ -174,10 +178,11 @@ def parameters() -> list[Logged]:
 
 
 class Item:
-    """An item's contributions: (event time, amount) by counter."""
+    """An item's contributions: (event time, amount) by counter, and who acted or watched."""
 
     def __init__(self) -> None:
         self.given: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.viewers: set[str] = set()
 
     def add(self, counter: str, at_ms: int, amount: float = 1.0) -> None:
         self.given[counter].append((at_ms, amount))
@@ -199,6 +204,7 @@ def _count_play(item: Item, row: dict[str, str]) -> None:
     at_ms, watched, duration = (
         int(row[name]) for name in ("time_ms", "play_time_ms", "duration_ms")
     )
+    item.viewers.add(row["user_id"])
     item.add("watches", at_ms)
     item.add("closed", at_ms)
     item.add("watched_ms", at_ms, watched)
@@ -219,6 +225,7 @@ def _count_slot(item: Item, row: dict[str, str]) -> None:
         item.add("expected_clicks", at_ms, 0.05 * position**-0.7)
     if row["click"] == "1":
         item.add("clicks", at_ms + CLICKED_AFTER_MS)
+        item.viewers.add(viewer_of(row))
 
 
 def expected_labels(slots: Iterable[dict[str, str]]) -> dict[str, tuple[str, int, float, bool]]:
@@ -260,6 +267,7 @@ def _signal(item_id: str, item: Item) -> dict[str, Any]:
         ),
         "watch_ratio": _rate(item_id, "watch_ratio", six["ratio_sum"], six["ratio_n"], as_of_ms),
         "velocity": _velocity(counters["watches"], as_of_ms - first_ms),
+        "viewers": len(item.viewers),
     }
 
 

@@ -108,7 +108,7 @@ def _records(result: FetchResult, limit: int) -> list[Record]:
 def _batches(unread: PartitionRecords) -> Iterator[list[Record]]:
     """Read the batches that are committed, and leave out those of transactions that were aborted.
 
-    As PartitionRecords reads them, which is read here no further by itself.
+    As PartitionRecords' own iterator does, which is left unused.
     """
     while unread._records.has_next():
         batch = unread._records.next_batch()

@@ -6,6 +6,8 @@ engines   streamapp, Quix Streams, Bytewax and plain Faust do the same job on th
           Published counters are compared with the definition.
 ingest    one worker of the ingest role, all features on, over a backlog of mixed traffic.
 latency   all roles at a steady rate: how old what readers see is.
+memory    the processors by themselves, without Kafka: bytes a viewer and an item, field by field,
+          and what an event costs among few and among many.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.kafka.kafka import KafkaBroker
+from tests.bench.memory import bench as memory
 from tests.bench.mixed_traffic import bench as roles
 from tests.bench.three_half_lives import bench as engines
 from tests.bench.three_half_lives.engines import ENGINES
 
-PARTS = ("engines", "ingest", "latency")
+PARTS = ("engines", "ingest", "latency", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or its Kafka would live on
+    if args.parts == ["memory"]:
+        _run_memory(args, console)
+        return 0
     with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as place:
         if args.bootstrap_servers:
             return _run(args, args.bootstrap_servers, None, console, Path(place))
@@ -51,6 +57,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="some minutes, on small data")
     parser.add_argument("--rounds", type=int, help="runs of each engine")
     parser.add_argument("--engines", help="a list, of " + ",".join(e.name for e in ENGINES))
+    parser.add_argument("--viewers", type=int, help="held in memory, from 20,000 up")
     parser.add_argument("--bootstrap-servers", help="a Kafka to use instead of one of its own")
     args = parser.parse_args(argv)
     args.parts = args.parts.split(",")
@@ -74,7 +81,16 @@ def _run(
         roles.run_ingest(wanted, servers, data, console, place)
     if "latency" in args.parts:
         roles.run_latency(wanted, servers, console, place)
+    if "memory" in args.parts:
+        _run_memory(args, console)
     return 0 if right else 1
+
+
+def _run_memory(args: argparse.Namespace, console: Console) -> None:
+    plan = memory.QUICK if args.quick else memory.Plan()
+    if args.viewers:
+        plan = replace(plan, viewers=args.viewers)
+    memory.run(plan, console)
 
 
 if __name__ == "__main__":

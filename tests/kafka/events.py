@@ -11,17 +11,6 @@ import msgspec
 from streamapp.engine.records import Record
 from tests.kafka.cluster import Sent
 
-COUNTERS = {
-    "click": "clicks",
-    "like": "likes",
-    "share": "shares",
-    "add_to_cart": "carts",
-    "purchase": "purchases",
-    "hide": "hides",
-    "report": "reports",
-}
-"""Counter of each action that has one, as the definitions name them."""
-
 
 def now_ms() -> int:
     """The wall clock: events are dated by it, for they may not lie in the future."""

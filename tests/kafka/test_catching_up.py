@@ -44,13 +44,14 @@ async def test_a_backlog_is_processed_in_the_order_of_event_time(settings, tmp_p
     settings = replace(settings, partitions=12, max_idle_ms=100)
     await make_topics(settings)
     await send(settings, backlog())
-    script = Path(__file__).with_name("ordered_worker.py")
+    script = Path(__file__).with_name("altered_worker.py")
 
     def all_there(records: Sequence[Record]) -> bool:
         counted = totals(records)
         return counted["i1", "likes"] == counted["i1", "watches"] == EACH
 
-    with WorkerProcess("ingest", settings, tmp_path / "w", command=[str(script)]) as worker:
+    command = [str(script), "ordered"]
+    with WorkerProcess("ingest", settings, tmp_path / "w", command=command) as worker:
         await read_until(settings, ["activity.items"], all_there, within=40.0)
         assert worker.stop() == 0
     assert "out of order" not in worker.log

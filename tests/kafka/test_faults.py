@@ -18,9 +18,9 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 from streamapp.engine import clients
 from streamapp.engine.records import Record
 from streamapp.settings import Settings
+from tests.kafka.altered_worker import POISON
 from tests.kafka.cluster import Sent, committed, make_topics, read_all, read_until, send, until
 from tests.kafka.events import click, clicks_in
-from tests.kafka.poisoned_worker import POISON
 from tests.kafka.workers import WorkerProcess
 
 CLICKS = "events.clicks"
@@ -51,8 +51,8 @@ async def consumed(settings: Settings) -> dict[int, int]:
 
 
 def poisoned_worker(settings: Settings, directory: Path) -> WorkerProcess:
-    script = Path(__file__).with_name("poisoned_worker.py")
-    return WorkerProcess("ingest", settings, directory, command=[str(script)])
+    script = Path(__file__).with_name("altered_worker.py")
+    return WorkerProcess("ingest", settings, directory, command=[str(script), "poisoned"])
 
 
 async def test_a_record_that_makes_a_processor_raise_ends_the_worker_until_it_is_skipped(

@@ -20,8 +20,9 @@ from streamapp.engine.partitioner import by_murmur2
 from streamapp.engine.records import Record
 from streamapp.events import REASONS
 from tests.kafka.cluster import Sent, last_by_key, make_topics, read_all, read_until, send
-from tests.kafka.events import COUNTERS, now_ms
+from tests.kafka.events import now_ms
 from tests.kafka.workers import WorkerProcess
+from tests.oracles.items import ACTIONS
 
 BROKEN = 10_000
 GOOD = 10_000
@@ -65,7 +66,7 @@ class Traffic:
             slots = [{"item_id": f"i{draw.randrange(50)}", "position": n + 1} for n in range(3)]
             return event | {"request_id": f"r{self.number}", "surface": "home", "items": slots}
         if topic == "events.clicks":
-            return event | {"item_id": item, "action": draw.choice([*COUNTERS, "follow"])}
+            return event | {"item_id": item, "action": draw.choice([*ACTIONS, "follow"])}
         playback = {"playback_id": f"p{self.number}", "state": "start", "watched_ms": 0}
         return event | {"item_id": item} | playback
 
@@ -260,8 +261,8 @@ def counted(good: Sequence[Sent]) -> Counter[tuple[str, str]]:
             totals.update((slot["item_id"], "impressions") for slot in event["items"])
         elif sent.topic == "events.watches":
             totals[event["item_id"], "watches"] += 1
-        elif event["action"] in COUNTERS:
-            totals[event["item_id"], COUNTERS[event["action"]]] += 1
+        elif event["action"] in ACTIONS:
+            totals[event["item_id"], ACTIONS[event["action"]]] += 1
     return totals
 
 
@@ -270,7 +271,7 @@ def published(records: Sequence[Record]) -> Counter[tuple[str, str]]:
     totals: Counter[tuple[str, str]] = Counter()
     for key, value in last_by_key(records).items():
         counters = msgspec.json.decode(value or b"{}")["counters"]
-        for name in ("impressions", "watches", *COUNTERS.values()):
+        for name in ("impressions", "watches", *ACTIONS.values()):
             if counters[name]["total"]:
                 totals[(key or b"").decode(), name] = counters[name]["total"]
     return totals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tests.oracles.items import HALF_LIVES
+from tests.oracles.items import ACTIONS, HALF_LIVES, Event, playbacks, without_duplicates
 from tests.oracles.items import velocity as velocity_of
 
 Lists = dict[str, list[tuple[str, float]]]
@@ -24,6 +24,21 @@ class Seen(NamedTuple):
     time_ms: int
     arrived_ms: int
     watched: bool = True
+
+
+def seen_in(events: Iterable[Event]) -> list[Seen]:
+    """Return what events are to their items, each taken in when it occurred."""
+    unique = without_duplicates(events)
+    seen = [
+        Seen(slot["item_id"], event["occurred_at_ms"], event["occurred_at_ms"], watched=False)
+        for _, event in unique
+        for slot in event.get("items", [event] if event.get("action") in ACTIONS else [])
+    ]
+    for heartbeats in playbacks(unique):
+        for number, event in enumerate(heartbeats):
+            at_ms = event["occurred_at_ms"]
+            seen.append(Seen(event["item_id"], at_ms, at_ms, watched=number == 0))
+    return seen
 
 
 def expected_trending(

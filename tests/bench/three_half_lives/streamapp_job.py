@@ -1,4 +1,7 @@
-"""The job on streamapp's engine: exactly once, counters published at each commit (200 ms)."""
+"""The job on streamapp's engine: exactly once, counters published at each commit.
+
+One commit in 0.2 s, and in 2 s while it is far behind, as it is for most of a measurement.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,10 @@ decode_row = msgspec.json.Decoder(Counters).decode
 decode_watch = decoder(Watch, "events")
 
 
+def nothing_due(stream_time_ms: int) -> None:
+    """Stream time goes on, and nothing is ever due."""
+
+
 class HalfLives:
     """In: events. Kept: one state an item. Out: the counters of each item a commit touched."""
 
@@ -51,18 +58,20 @@ class HalfLives:
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
         self._changed: set[str] = set()
+        self.advance: Callable[[int], None] = self._begin
 
     def decoder(self, _topic: str) -> Callable[[bytes], Watch]:
-        report_once("first")
         return decode_watch
+
+    def _begin(self, _stream_time_ms: int) -> None:
+        """Tell that the first event is here; from the second on, telling costs nothing."""
+        report_once("first")
+        self.advance = nothing_due
 
     def process(self, _topic: str, event: Watch) -> None:
         item, states = event.key, self._states
         states[item] = fold(states.get(item), event.occurred_at_ms)
         self._changed.add(item)
-
-    def advance(self, stream_time_ms: int) -> None:
-        """Nothing is ever due."""
 
     def follow(self, topic: str, key: str) -> None:
         """There are no broadcast topics."""

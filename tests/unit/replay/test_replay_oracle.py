@@ -17,17 +17,10 @@ from hypothesis import strategies as st
 from streamapp import replay
 from streamapp.settings import Settings
 from streamapp.simulate import Delivery, World, catalog, traffic
-from tests.oracles.items import (
-    ACTIONS,
-    Event,
-    differences,
-    expected_items,
-    playbacks,
-    without_duplicates,
-)
+from tests.oracles.items import Event, differences, expected_items
 from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
-from tests.oracles.trending import Seen, expected_trending
+from tests.oracles.trending import expected_trending, seen_in
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
 
@@ -111,16 +104,7 @@ def assert_as_expected(
 
 def assert_trending(written: Written, order: list[Event], known: dict[str, dict[str, Any]]) -> None:
     """Compare every list that was sent with what the oracle says of the events before its time."""
-    unique = without_duplicates(order)
-    seen = [
-        Seen(slot["item_id"], event["occurred_at_ms"], event["occurred_at_ms"], watched=False)
-        for _, event in unique
-        for slot in event.get("items", [event] if event.get("action") in ACTIONS else [])
-    ]
-    for heartbeats in playbacks(unique):
-        for number, event in enumerate(heartbeats):
-            at_ms = event["occurred_at_ms"]
-            seen.append(Seen(event["item_id"], at_ms, at_ms, watched=number == 0))
+    seen = seen_in(order)
     assert len(written.records["candidates.trending"]) > 100
     for name, record in written.records["candidates.trending"]:
         if record is not None:
