@@ -34,14 +34,27 @@ ACTIONS = (
 )
 """Actions a viewer is remembered by. Of one event, `watch` comes before `complete`."""
 
+ENGAGING = frozenset(("click", "like", "share", "follow", "add_to_cart", "purchase", "watch"))
+"""Actions that engage an item."""
+
 _ITEM = b"\x01"
 _CODES = {action: bytes([2 + index]) for index, action in enumerate(ACTIONS)}
+_ALL_CODES = frozenset(_CODES.values())
+_ENGAGING_CODES = frozenset(_CODES[action] for action in ENGAGING)
+_ENGAGING = frozenset(code[0] for code in _ENGAGING_CODES)
 _EXPANDED = {
     code: b'","action":"' + action.encode() + b'","occurred_at_ms":'
     for action, code in _CODES.items()
 }
 _ENTRY = re.compile(rb"\x01([^\x01-\x1f]*)([\x02-\x0b])([0-9]+)")
 _FIRST_SLOT = ord("0")
+_DIGITS = 13
+"""Of a time from September 2001 to November 2286."""
+
+_TIME_AT, _CODE_AT = -_DIGITS, -_DIGITS - 1
+"""Where time and action are in an entry with such a time."""
+
+_SHORTEST_MS, _LONGEST_MS = 10 ** (_DIGITS - 1), 10**_DIGITS - 1
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(str).decode
@@ -159,6 +172,40 @@ class RecentActions(msgspec.Struct, gc=False):
         for code, expanded in _EXPANDED.items():
             text = text.replace(code, expanded)
         return msgspec.Raw(b"[" + text[2:] + b"}]" if text else b"[]")
+
+    def engaged(self, from_ms: int, to_ms: int, most: int) -> list[bytes]:
+        """Return the distinct items last engaged in a time, both ends included, newest first.
+
+        Each is escaped as in JSON. Items are engaged by the actions in `ENGAGING`.
+        """
+        if self.newest_ms < from_ms:
+            return []
+        read = most + 4  # few are engaged twice, or by what does not count
+        if not (from_ms >= _SHORTEST_MS and self.newest_ms <= min(to_ms, _LONGEST_MS)):
+            return self._engaged(from_ms, to_ms)[:most]
+        # All times that matter have 13 digits, and none is after the end.
+        begin = b"%d" % from_ms
+        entries = self.actions.split(_ITEM, read + 1)[1 : read + 1]
+        oldest = entries[-1]
+        if oldest[_CODE_AT:_TIME_AT] in _ALL_CODES and oldest[_TIME_AT:] >= begin:
+            items = [entry[:_CODE_AT] for entry in entries if entry[_CODE_AT] in _ENGAGING]
+            found = list(dict.fromkeys(items))[:most]
+            if len(found) < most and self.held > read:
+                return self._engaged(from_ms, to_ms)[:most]
+            return found
+        items = [
+            entry[:_CODE_AT]
+            for entry in entries
+            if entry[_CODE_AT:_TIME_AT] in _ENGAGING_CODES and entry[_TIME_AT:] >= begin
+        ]
+        return list(dict.fromkeys(items))[:most]
+
+    def _engaged(self, from_ms: int, to_ms: int) -> list[bytes]:
+        found: dict[bytes, None] = {}
+        for item, code, digits in _ENTRY.findall(self.actions):
+            if code in _ENGAGING_CODES and from_ms <= int(digits) <= to_ms:
+                found[item] = None
+        return list(found)
 
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""

@@ -5,8 +5,8 @@
     events.impressions ─┐              ┌─▶ activity.items     what it adds to the items' counters
                         │              ├─▶ activity.queries   what it adds to the queries searched
     events.clicks      ─┼─▶ the viewer ┼─▶ training.examples  slates with what came of them
-    events.watches     ─┤              └─▶ signals.viewers    what the viewer did, and cares for
-    privacy.erasures   ─┘
+    events.watches     ─┤              ├─▶ signals.viewers    what the viewer did, and cares for
+    privacy.erasures   ─┘              └─▶ activity.pairs     items engaged in one session
 
 The story of an event: a duplicate is dropped; an impression counts for its items, and for its
 query if it answered one, and opens a slate; an action counts for its item, joins the recent
@@ -34,6 +34,7 @@ from streamapp.events import (
 )
 from streamapp.features import searches, sessions
 from streamapp.features.catalog import Catalog
+from streamapp.features.co_engagement import CoEngagements
 from streamapp.features.dedupe import WITHIN_MS, block_name
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
@@ -42,7 +43,7 @@ from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
-from streamapp.features.recent import ACTIONS, Action
+from streamapp.features.recent import ACTIONS, ENGAGING, Action
 from streamapp.features.slates import Slate, attribute, open_slate
 from streamapp.features.timers import Timers
 from streamapp.features.viewer import Viewer, block_row, playback_row, recent_row
@@ -57,6 +58,7 @@ WATCHES = "events.watches"
 ERASURES = "privacy.erasures"
 ITEMS = "activity.items"
 QUERIES = "activity.queries"
+PAIRS = "activity.pairs"
 EXAMPLES = "training.examples"
 SIGNALS = "signals.viewers"
 
@@ -102,6 +104,7 @@ class Viewers:
         # What the next cut takes out, besides the rows.
         self._deltas = ItemDeltas()
         self._queries = QueryDeltas()
+        self._pairs = CoEngagements()
         self._labelled: list[tuple[str, Slate]] = []
         self._touched: dict[str, None] = {}
         self._owed: dict[str, None] = {}
@@ -196,6 +199,8 @@ class Viewers:
         if counter is not None:
             amounts = ((counter, 1.0),)
             self._deltas.add(event.item_id, event.occurred_at_ms, amounts, event.viewer_id)
+        if event.action in ENGAGING:
+            self._engage(viewer, event)
         self._remember(viewer, event, event.action)
         self._like(viewer, event.action, event.item_id, event.occurred_at_ms)
         self._visit(viewer, event.occurred_at_ms, clicks=int(event.action == "click"))
@@ -204,6 +209,11 @@ class Viewers:
             self._viewers.write(viewer, b"m", *row)
             if viewer.slates:
                 self._label(viewer, event)
+
+    def _engage(self, viewer: Viewer, event: Click | Watch) -> None:
+        """Pair an item with those engaged before in the session."""
+        known = viewer.profile.sessions
+        self._pairs.add(event.item_id, event.occurred_at_ms, viewer.recent, known)
 
     def _like(self, viewer: Viewer, action: str, item_id: str, time_ms: int) -> None:
         """Add to the viewer's affinities what they did with an item."""
@@ -238,6 +248,7 @@ class Viewers:
             playback = Playback(time_ms, time_ms)
             amounts.append(("watches", 1.0))
             self._forget_playbacks(viewer, key)
+            self._engage(viewer, event)
             self._remember(viewer, event, "watch")
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
@@ -329,6 +340,8 @@ class Viewers:
             cut.emit(ITEMS, item_id, delta)
         for query, delta in self._queries.take():
             cut.emit(QUERIES, query, delta)
+        for shard, delta in self._pairs.take():
+            cut.emit(PAIRS, shard, delta)
         labelled, self._labelled = self._labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate in labelled:
