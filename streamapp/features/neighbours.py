@@ -19,7 +19,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from functools import lru_cache
-from math import fsum
 from typing import NamedTuple
 
 import msgspec
@@ -154,8 +153,8 @@ class Neighbours(msgspec.Struct, gc=False):
         return list(zip(self.ids(), self.together, self.engaged, strict=True))
 
     def sums(self) -> tuple[float, float]:
-        """Return the sums of all numbers, whatever the order of the neighbours."""
-        return fsum(self.together), fsum(self.engaged)
+        """Return the sums of all numbers."""
+        return sum(self.together), sum(self.engaged)
 
 
 def pack(ids: list[str]) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from streamapp.features.co_engagement import shard_of
-from streamapp.signals import PairDelta, Told
+from streamapp.signals import SCHEMA
 
 MAX_ENTRIES = 1_000
 """Entries in one record, so that none grows with the length of a backlog."""
@@ -20,32 +20,49 @@ _encode = msgspec.json.Encoder().encode
 Engaged = Callable[[str, int], float | None]
 """item_id, time → its sessions as at that time, None when it is no longer held."""
 
-_Pairs = dict[tuple[str, str], int]
-"""Who is told, of whom → sessions of both to count."""
+Pairs = dict[str, dict[str, int]]
+"""Of whom → who is told → sessions of both to count."""
+
+_Told = tuple[str, str, float, int]
 
 
-class _Letters:
-    """Of one full minute."""
+class _Delta(msgspec.Struct, gc=False, omit_defaults=True):
+    """A `PairDelta` as it is sent."""
+
+    shard: str
+    as_of_ms: int
+    asked: list[_Told] = []
+    told: list[_Told] = []
+    schema: int = SCHEMA
+
+
+class Letters:
+    """Those of one full minute.
+
+    Attributes:
+        as_of_ms: newest event time.
+        asked, told: as in `PairDelta`.
+    """
 
     __slots__ = ("as_of_ms", "asked", "told")
 
     def __init__(self) -> None:
         self.as_of_ms = 0
-        self.asked: _Pairs = {}
-        self.told: _Pairs = {}
+        self.asked: Pairs = {}
+        self.told: Pairs = {}
 
 
 class PairLetters:
     """Collects, by minute, what goes to which shard."""
 
     def __init__(self) -> None:
-        self._minutes: dict[int, _Letters] = {}
+        self._minutes: dict[int, Letters] = {}
 
-    def of(self, minute_ms: int, as_of_ms: int) -> _Letters:
+    def of(self, minute_ms: int, as_of_ms: int) -> Letters:
         """Return where to put what an event of a minute brings about."""
         letters = self._minutes.get(minute_ms)
         if letters is None:
-            letters = self._minutes[minute_ms] = _Letters()
+            letters = self._minutes[minute_ms] = Letters()
         letters.as_of_ms = max(letters.as_of_ms, as_of_ms)
         return letters
 
@@ -53,22 +70,30 @@ class PairLetters:
         """Yield what there is since the last call: shard and encoded `PairDelta`."""
         minutes, self._minutes = self._minutes, {}
         for minute_ms, letters in minutes.items():
-            by_shard: dict[int, tuple[list[Told], list[Told]]] = {}
-            for column, pairs in enumerate((letters.asked, letters.told)):
-                for (item_id, other_id), together in pairs.items():
-                    sessions = engaged(other_id, minute_ms)
-                    if sessions is not None:
-                        shard = shard_of(item_id)
-                        lists = by_shard.get(shard) or by_shard.setdefault(shard, ([], []))
-                        lists[column].append(Told(item_id, other_id, sessions, together))
-            for shard, (asked, told) in by_shard.items():
-                yield from _records(str(shard), letters.as_of_ms, asked, told)
+            asked = _by_shard(letters.asked, minute_ms, engaged)
+            told = _by_shard(letters.told, minute_ms, engaged)
+            for shard in asked | told:
+                lists = asked.get(shard, []), told.get(shard, [])
+                for delta in _deltas(str(shard), letters.as_of_ms, *lists):
+                    yield delta.shard, _encode(delta)
 
 
-def _records(
-    shard: str, as_of_ms: int, asked: list[Told], told: list[Told]
-) -> Iterator[tuple[str, bytes]]:
+def _by_shard(pairs: Pairs, minute_ms: int, engaged: Engaged) -> dict[int, list[_Told]]:
+    lists: dict[int, list[_Told]] = {}
+    for other_id, to in pairs.items():
+        sessions = engaged(other_id, minute_ms)
+        if sessions is None:
+            continue
+        for item_id, together in to.items():
+            shard = shard_of(item_id)
+            told = lists.get(shard)
+            if told is None:
+                told = lists[shard] = []
+            told.append((item_id, other_id, sessions, together))
+    return lists
+
+
+def _deltas(shard: str, as_of_ms: int, asked: list[_Told], told: list[_Told]) -> Iterator[_Delta]:
     for at in range(0, max(len(asked), len(told)), MAX_ENTRIES):
         part = slice(at, at + MAX_ENTRIES)
-        delta = PairDelta(shard=shard, as_of_ms=as_of_ms, asked=asked[part], told=told[part])
-        yield shard, _encode(delta)
+        yield _Delta(shard, as_of_ms, asked[part], told[part])

@@ -140,10 +140,6 @@ class SimilarItem(msgspec.Struct, gc=False):
         self.told, self.told_ms = self.engaged, max(self.told_ms, at_ms)
         return True
 
-    def needs_move(self, at_ms: int) -> bool:
-        """Return whether the landmark must move before an event of this time counts."""
-        return at_ms - self.landmark_ms > SPAN_MS
-
     def move(self, landmark_ms: int) -> None:
         """Move the landmark up; the numbers stay what they are. All rows change."""
         factor = growth(self.landmark_ms - landmark_ms)

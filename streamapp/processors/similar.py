@@ -18,7 +18,7 @@ sessions (and the doubt about them) are `told_growth` times what all its neighbo
 tells all of them: a score is at most √1.5 = 1.22 times what it should be, for this reason.
 
 Lists are made once in 64 s of stream time, each shard at its own second: an item's when what it
-rests on has grown by a tenth, or when it is another at all and 15 minutes old. An item that is
+rests on has grown by a fifth, or when it is another at all and 15 minutes old. An item that is
 hidden, removed or deleted leaves all lists at once, its own is deleted, and one that is shown
 again is on lists as they are made. An item not engaged for 14 days is forgotten, and so is one
 that is deleted.
@@ -42,16 +42,18 @@ from streamapp.features.catalog import Catalog
 from streamapp.features.co_engagement import SHARDS, shard_of
 from streamapp.features.decay import DAY_MS, MINUTE_MS
 from streamapp.features.expiry import Expiry
-from streamapp.features.pair_letters import PairLetters
+from streamapp.features.pair_letters import Letters, PairLetters, Pairs
 from streamapp.features.similar_item import (
     LIST_ITEMS,
     NOTHING,
+    SPAN_MS,
     SimilarItem,
     is_head,
     neighbour_key,
     neighbour_row,
     row_item,
 )
+from streamapp.features.similarity import growth
 from streamapp.processors.base import Cut, Row
 from streamapp.signals import Candidate, PairDelta, SimilarList, Told
 
@@ -91,7 +93,7 @@ class SimilarSettings:
     size: int = LIST_ITEMS
     kept: int = neighbours.LIMIT
     told_growth: float = 1.5
-    news: float = 1.1
+    news: float = 1.2
     refresh_ms: int = 15 * MINUTE_MS
     idle_ms: int = 14 * DAY_MS
 
@@ -105,6 +107,7 @@ class Similar:
     def __init__(self, catalog: Catalog, settings: SimilarSettings) -> None:
         self._catalog = catalog
         self._settings = settings
+        self._kept = settings.kept
         self._items: dict[str, SimilarItem] = {}
         self._expiry = Expiry(settings.idle_ms)
         self._second = 0
@@ -127,17 +130,15 @@ class Similar:
         letters = self._letters.of(minute_ms, as_of_ms)
         for item_id, *others in event.engaged:
             if self._engage(item_id, minute_ms):
-                self._tell_all(item_id, letters.told)
+                self._tell_all(item_id, letters)
             for other_id in others:
-                pair = (other_id, item_id)
-                letters.asked[pair] = letters.asked.get(pair, 0) + 1
+                _count(letters.asked, other_id, item_id, 1)
         for told in event.asked:
             self._meet(told, minute_ms)
-            pair = (told.other_id, told.item_id)
-            letters.told[pair] = letters.told.get(pair, 0) + told.together
+            _count(letters.told, told.other_id, told.item_id, told.together)
         for told in event.told:
             if self._meet(told, minute_ms):
-                letters.told.setdefault((told.other_id, told.item_id), 0)
+                _count(letters.told, told.other_id, told.item_id, 0)
 
     def _engage(self, item_id: str, minute_ms: int) -> bool:
         """Count a session for an item; return whether its neighbours must hear of it."""
@@ -148,9 +149,9 @@ class Similar:
             self._touch(item_id, item)
         return item.must_tell(minute_ms, self._settings.told_growth)
 
-    def _tell_all(self, item_id: str, told: dict[tuple[str, str], int]) -> None:
+    def _tell_all(self, item_id: str, letters: Letters) -> None:
         for other_id in self._items[item_id].neighbours.ids():
-            told.setdefault((other_id, item_id), 0)
+            _count(letters.told, other_id, item_id, 0)
 
     def _meet(self, told: Told, minute_ms: int) -> bool:
         """Count sessions of two items for one of them, and note those of the other.
@@ -159,9 +160,11 @@ class Similar:
             Whether the other is a neighbour since now, and missed what all were told meanwhile.
         """
         item_id, other_id = told.item_id, told.other_id
-        item, kept = self._item(item_id, minute_ms), self._settings.kept
-        weight = item.weight(minute_ms)
-        met = item.neighbours.meet(other_id, told.together * weight, told.engaged * weight, kept)
+        item = self._item(item_id, minute_ms)
+        weight = growth(minute_ms - item.landmark_ms)
+        met = item.neighbours.meet(
+            other_id, told.together * weight, told.engaged * weight, self._kept
+        )
         if met is None:
             return False
         row = neighbour_row(other_id, met.together, met.engaged)
@@ -179,7 +182,7 @@ class Similar:
             item = self._items[item_id] = SimilarItem(minute_ms, minute_ms)
             self._heads[item_id] = None
             self._expiry.add(item_id, minute_ms)
-        elif item.needs_move(minute_ms):
+        elif minute_ms - item.landmark_ms > SPAN_MS:
             item.move(minute_ms)
             self._rows.update(item.all_rows(item_id))
         return item
@@ -330,3 +333,11 @@ class Similar:
     def rows(self) -> int:
         """Items held."""
         return len(self._items)
+
+
+def _count(pairs: Pairs, item_id: str, other_id: str, together: int) -> None:
+    """Count sessions of both in what an item is told of another."""
+    to = pairs.get(other_id)
+    if to is None:
+        to = pairs[other_id] = {}
+    to[item_id] = to.get(item_id, 0) + together

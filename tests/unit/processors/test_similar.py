@@ -61,7 +61,8 @@ class Town:
     def say(self, item_id: str, status: str | None = "active") -> None:
         """Write a record of catalog.items; without a status it deletes."""
         record = None if status is None else {"item_id": item_id, "status": status}
-        if self.catalog.update(item_id, record and msgspec.json.encode(record)):
+        value = None if record is None else msgspec.json.encode(record)
+        if self.catalog.update(item_id, value):
             for stage in self.items:
                 stage.processor.follow("catalog.items", item_id)
 
@@ -72,8 +73,8 @@ class Town:
 
     def cut(self) -> None:
         """Deliver what is under way, and cut all."""
-        for key, value in self.under_way:
-            self.items[int(key) % len(self.items)].send("activity.pairs", value)
+        for shard, delta in self.under_way:
+            self.items[int(shard) % len(self.items)].send("activity.pairs", delta)
         self.under_way.clear()
         for stage in (*self.viewers, *self.items):
             outputs = stage.cut().outputs
