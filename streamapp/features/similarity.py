@@ -1,9 +1,10 @@
 """How similar two items are: how often viewers engage both in one session, for how often at all.
 
 **Engagement.** What a viewer does with an item: a click, like, share, follow, add_to_cart or
-purchase, or a playback begun; not a hide or report. Looked at are the last 5 distinct items that
-the viewer engaged before in the session, as far as the last 50 actions tell. Is the item one of
-them, nothing counts. Else the session counts for the item: n(a) is the decayed number of these.
+purchase, or a playback begun; not a hide or report. Looked at are the last 5 distinct items among
+the viewer's last 50 actions before it that are of its session, hides and reports aside. Is the
+item one of them, nothing counts. Else the session counts for the item: n(a) is the decayed number
+of these.
 
 **Co-engagement.** And a, so engaged, is paired with each of those items b: n(a,b) = n(b,a) is the
 decayed number of such pairs, whichever of the two came first.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tests.oracles.items import HOUR, MINUTE, Event, playbacks, without_duplicates
 from tests.oracles.viewers import expected_recent
 
-ENGAGING = ("click", "like", "share", "follow", "add_to_cart", "purchase", "watch")
+ENGAGING = ("click", "like", "share", "follow", "add_to_cart", "purchase")
 LAST = 5
 GAP = 30 * MINUTE
 HALF_LIFE = 48 * HOUR
@@ -48,7 +48,8 @@ def _engaged_before(mine: Sequence[Event], time_ms: int) -> tuple[str, ...]:
     items = [
         action["item_id"]
         for action in actions
-        if action["action"] in ENGAGING and from_ms <= action["occurred_at_ms"] <= to_ms
+        if action["action"] not in ("hide", "report")
+        and from_ms <= action["occurred_at_ms"] <= to_ms
     ]
     return tuple(dict.fromkeys(items))[:LAST]
 
