@@ -206,6 +206,78 @@ class TrendingList(msgspec.Struct, frozen=True):
         return self.name
 
 
+class Told(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What an item is told of another in a record of activity.pairs, as a list of these.
+
+    Attributes:
+        item_id: who is told.
+        other_id: of whom.
+        engaged: sessions of the other, decayed, as at the record's full minute.
+        together: sessions of both to count at that minute; 0 to say no more than `engaged`.
+    """
+
+    item_id: str
+    other_id: str
+    engaged: float
+    together: int
+
+
+class PairDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One record of activity.pairs: what a cut says of items that viewers engaged together.
+
+    All of it counts at one time, the full minute that `as_of_ms` is in.
+
+    Attributes:
+        shard: of the items it is for, 0 to 63: `streamapp.features.co_engagement.shard_of`.
+        as_of_ms: newest event time in the record.
+        engaged: from viewers: an item, and those it is paired with, once a session.
+        asked: from the items' own tasks: count these, and answer with your own sessions.
+        told: count these, or note how many sessions the other has now.
+    """
+
+    shard: str
+    as_of_ms: int
+    engaged: list[list[str]] = []
+    asked: list[Told] = []
+    told: list[Told] = []
+    schema: int = SCHEMA
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by shard: one task owns its items."""
+        return self.shard
+
+
+class SimilarList(msgspec.Struct, frozen=True):
+    """One record of candidates.similar: the last one of an item is the truth, null deletes it.
+
+    Attributes:
+        items: at most 50 active items that viewers engage in the same sessions, most similar
+            first; the score is that of `streamapp.features.similarity` as at `as_of_ms`.
+    """
+
+    item_id: str
+    as_of_ms: int
+    computed_at_ms: int
+    items: list[Candidate]
+    schema: int = SCHEMA
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by item."""
+        return self.item_id
+
+
 class QueryDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One record of activity.queries: what one cut of a viewers task adds to a query.
 

@@ -89,11 +89,13 @@ def _signals(views: Views, _: Settings) -> Sequence[Processor]:
     from streamapp.processors.candidates import Candidates
     from streamapp.processors.items import Items, ItemsSettings
     from streamapp.processors.queries import Queries, QueriesSettings
+    from streamapp.processors.similar import Similar, SimilarSettings
 
     return [
         Items(views.catalog, views.parameters, ItemsSettings()),
         Queries(views.parameters, QueriesSettings()),
         Candidates(views.catalog),
+        Similar(views.catalog, SimilarSettings()),
     ]
 
 
@@ -117,6 +119,7 @@ ROLES = {
             outputs=(
                 "activity.items",
                 "activity.queries",
+                "activity.pairs",
                 "signals.viewers",
                 "training.examples",
                 "events.rejected",
@@ -127,13 +130,15 @@ ROLES = {
         ),
         Role(
             name="signals",
-            processors=("items", "queries", "candidates"),
-            inputs=("activity.items", "activity.queries", "activity.trending"),
+            processors=("items", "queries", "candidates", "similar"),
+            inputs=("activity.items", "activity.queries", "activity.trending", "activity.pairs"),
             outputs=(
                 "signals.items",
                 "signals.queries",
                 "activity.trending",
                 "candidates.trending",
+                "activity.pairs",
+                "candidates.similar",
                 "events.rejected",
             ),
             broadcasts=("catalog.items", "control.parameters"),

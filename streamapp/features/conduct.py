@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from streamapp.events import Click
 from streamapp.features import searches, sessions
+from streamapp.features.co_engagement import CoEngagements
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
@@ -21,7 +22,7 @@ from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
-from streamapp.features.recent import ACTIONS, Action
+from streamapp.features.recent import ACTIONS, ENGAGING, Action
 from streamapp.features.slates import Slate, attribute
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.timers import Timers
@@ -40,6 +41,7 @@ class Outcome:
 
     Attributes:
         deltas, queries: what they add to the counters of items and queries.
+        pairs: items engaged in one session.
         labelled: slates whose examples are due, with their viewers' ids, and for each slot what
             the catalog said of its item, as JSON.
         timers: when slates and playbacks must be looked at again.
@@ -49,6 +51,7 @@ class Outcome:
 
     deltas: ItemDeltas = field(default_factory=ItemDeltas)
     queries: QueryDeltas = field(default_factory=QueryDeltas)
+    pairs: CoEngagements = field(default_factory=CoEngagements)
     labelled: list[tuple[str, Slate, list[str]]] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     late_impressions: int = 0
@@ -146,6 +149,8 @@ class Conduct:
         counter = COUNTED_ACTIONS.get(action)
         if counter is not None:
             outcome.deltas.add(item_id, time_ms, ((counter, 1.0),), event.viewer_id)
+        if action in ENGAGING:
+            self._engage(viewer, item_id, time_ms)
         code = ACTION_INDEX[action]
         viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
         viewer.profile.act(action, item_id, time_ms, step.category, step.creator)
@@ -154,6 +159,11 @@ class Conduct:
         searches.act(journal, event, code, packed([self._names.number(item_id)]), outcome.queries)
         if viewer.slates and action == "click":
             self._label(viewer, event)
+
+    def _engage(self, viewer: Viewer, item_id: str, time_ms: int) -> None:
+        """Pair an item with those engaged before in the session."""
+        known = viewer.profile.sessions
+        self.outcome.pairs.add(item_id, time_ms, viewer.recent, known)
 
     def _label(self, viewer: Viewer, click: Click) -> None:
         request_id = click.request_id
@@ -177,6 +187,7 @@ class Conduct:
             playback = Playback(item, time_ms, time_ms)
             amounts.append(("watches", 1.0))
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
+            self._engage(viewer, item_id, time_ms)
             viewer.recent.add(Action(time_ms, event.event_id, _WATCH, item_id))
         begun = len(amounts)
         has_timer = not (begun or playback.closed)

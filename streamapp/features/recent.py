@@ -34,13 +34,28 @@ ACTIONS = (
 )
 """Actions a viewer is remembered by. Of one event, `watch` comes before `complete`."""
 
+ENGAGING = frozenset(("click", "like", "share", "follow", "add_to_cart", "purchase", "watch"))
+"""Actions that engage an item; the others go on with it, or away from it."""
+
 _ITEM = b"\x01"
 _CODES = {action: bytes([2 + index]) for index, action in enumerate(ACTIONS)}
+_ALL_CODES = frozenset(_CODES.values())
+_HIDE, _REPORT = _CODES["hide"], _CODES["report"]
 _EXPANDED = {
     code: b'","action":"' + action.encode() + b'","occurred_at_ms":'
     for action, code in _CODES.items()
 }
 _ENTRY = re.compile(rb"\x01([^\x01-\x1f]*)([\x02-\x0b])([0-9]+)")
+_DIGITS = 13
+"""Of a time from September 2001 to November 2286."""
+
+_TWICE = 4
+"""Of the entries read to find distinct items, those that come a second time, mostly."""
+
+_TIME_AT, _CODE_AT = -_DIGITS, -_DIGITS - 1
+"""Where time and action are in an entry with such a time."""
+
+_SHORTEST_MS, _LONGEST_MS = 10 ** (_DIGITS - 1), 10**_DIGITS - 1
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(str).decode
@@ -113,6 +128,40 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
             text = text.replace(code, expanded)
         return msgspec.Raw(b"[" + text[2:] + b"}]" if text else b"[]")
 
+    def engaged(self, from_ms: int, to_ms: int, most: int) -> list[bytes]:
+        """Return the distinct items last acted on in a time, both ends included, newest first.
+
+        Hides and reports aside. Each item is escaped as in JSON.
+        """
+        actions, newest_ms = self.actions, self.newest_ms
+        if newest_ms < from_ms:
+            return []
+        if (
+            from_ms < _SHORTEST_MS
+            or newest_ms > to_ms
+            or newest_ms > _LONGEST_MS
+            or _HIDE in actions
+            or _REPORT in actions
+        ):
+            return self._engaged(from_ms, to_ms)[:most]
+        # All times that matter have 13 digits, none is after the end, and every action counts.
+        begin, read = b"%d" % from_ms, most + _TWICE
+        entries = actions.split(_ITEM, read + 1)[1 : read + 1]
+        oldest = entries[-1]
+        if oldest[_CODE_AT:_TIME_AT] in _ALL_CODES and oldest[_TIME_AT:] >= begin:
+            items = list(dict.fromkeys([entry[:_CODE_AT] for entry in entries]))
+            if len(items) < most and self.held > read:
+                return self._engaged(from_ms, to_ms)[:most]
+            return items[:most]
+        return list(dict.fromkeys(_since(entries, begin)))[:most]
+
+    def _engaged(self, from_ms: int, to_ms: int) -> list[bytes]:
+        found: dict[bytes, None] = {}
+        for item, code, digits in _ENTRY.findall(self.actions):
+            if code not in (_HIDE, _REPORT) and from_ms <= int(digits) <= to_ms:
+                found[item] = None
+        return list(found)
+
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""
         return self.actions.count(_CODES[action])
@@ -123,6 +172,15 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         if end < 0:
             return None
         return _text(self.actions[self.actions.rfind(_ITEM, 0, end) + 1 : end])
+
+
+def _since(entries: list[bytes], begin: bytes) -> list[bytes]:
+    """Return the items of the entries that are not before a time of 13 digits, newest first."""
+    return [
+        entry[:_CODE_AT]
+        for entry in entries
+        if entry[_CODE_AT:_TIME_AT] in _ALL_CODES and entry[_TIME_AT:] >= begin
+    ]
 
 
 def _text(escaped: bytes) -> str:

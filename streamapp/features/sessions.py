@@ -26,6 +26,7 @@ GAP_MS = 30 * MINUTE_MS
 
 _RECORD = Struct("<6q")
 _SIZE = _RECORD.size
+_SPAN = Struct("<2q")
 _MOST = 1 << 62
 """Of watched_ms: what fits, whatever clients claim to have watched."""
 
@@ -78,6 +79,31 @@ def add(
     if packed and time_ms < start_ms:
         return _add_late(packed, event, since_ms)
     return _RECORD.pack(*event) + _reachable(packed, since_ms)
+
+
+def span(packed: bytes, time_ms: int) -> tuple[int, int]:
+    """Return from when to when the session is that an event of this time joins.
+
+    It is at least the event's own time: both ends when it begins a session.
+    """
+    if packed:
+        start_ms, last_ms = _SPAN.unpack_from(packed)
+        if start_ms <= time_ms < last_ms + GAP_MS:
+            return start_ms, max(last_ms, time_ms)
+        if time_ms < start_ms:
+            return _span_late(packed, time_ms)
+    return time_ms, time_ms
+
+
+def _span_late(packed: bytes, time_ms: int) -> tuple[int, int]:
+    joined = [
+        session
+        for session in unpack(packed)
+        if session.started_at_ms - GAP_MS < time_ms < session.last_ms + GAP_MS
+    ]
+    starts = [session.started_at_ms for session in joined]
+    lasts = [session.last_ms for session in joined]
+    return min([time_ms, *starts]), max([time_ms, *lasts])
 
 
 def _merged(one: Session, other: Session) -> Session:

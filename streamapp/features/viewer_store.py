@@ -93,6 +93,10 @@ class ViewerStore:
     def __len__(self) -> int:
         return len(self._viewers) + len(self._asleep)
 
+    def __iter__(self) -> Iterator[Viewer]:
+        """Iterate over the viewers who are awake."""
+        return iter(self._viewers.values())
+
     def get(self, viewer_id: str) -> Viewer | None:
         """Return a viewer, None if there is none."""
         viewer = self._viewers.get(viewer_id)

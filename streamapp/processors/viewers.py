@@ -5,8 +5,8 @@
     events.impressions ─┐              ┌─▶ activity.items     what it adds to the items' counters
                         │              ├─▶ activity.queries   what it adds to the queries searched
     events.clicks      ─┼─▶ the viewer ┼─▶ training.examples  slates with what came of them
-    events.watches     ─┤              └─▶ signals.viewers    what the viewer did, and cares for
-    privacy.erasures   ─┘
+    events.watches     ─┤              ├─▶ signals.viewers    what the viewer did, and cares for
+    privacy.erasures   ─┘              └─▶ activity.pairs     items engaged in one session
 
 The story of an event: a duplicate is dropped; what had to be looked up for it goes with it into a
 step, which the viewer takes (see `streamapp.features.conduct`) and which is what a restore takes
@@ -50,6 +50,7 @@ WATCHES = "events.watches"
 ERASURES = "privacy.erasures"
 ITEMS = "activity.items"
 QUERIES = "activity.queries"
+PAIRS = "activity.pairs"
 EXAMPLES = "training.examples"
 SIGNALS = "signals.viewers"
 
@@ -192,6 +193,8 @@ class Viewers:
             cut.emit(ITEMS, item_id, delta)
         for query, delta in outcome.queries.take():
             cut.emit(QUERIES, query, delta)
+        for shard, delta in outcome.pairs.take():
+            cut.emit(PAIRS, shard, delta)
         labelled, outcome.labelled = outcome.labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate, said in labelled:

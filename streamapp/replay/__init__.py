@@ -6,7 +6,7 @@ what is merged when and where a cut is taken, and `computed_at_ms` is the stream
 ::
 
     events.*.jsonl ──▶ ingest ──▶ activity.* ────────▶ signals ──▶ signals.items, .queries.jsonl,
-    catalog.items.jsonl  │   │                             candidates.trending.jsonl
+    catalog.items.jsonl  │   │                             candidates.trending, .similar.jsonl
                          │   └──▶ training.examples ─▶ learn ────▶ models.*.jsonl
                          ├──▶ signals.viewers.jsonl, training.examples.jsonl, events.rejected.jsonl
                          └─◀─ control.parameters.jsonl, from learn unless they are given

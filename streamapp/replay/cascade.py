@@ -34,6 +34,7 @@ from streamapp.features.playbacks import IDLE_MS
 from streamapp.processors.base import Cut
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.processors.estimators import LEAD_MS
+from streamapp.processors.similar import MAKE_EVERY_MS
 from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
 from streamapp.settings import Settings
 
@@ -184,6 +185,6 @@ class Cascade:
     def _close(self) -> None:
         """Let stream time go on until all windows have closed and nothing is owed."""
         if self.stream_time_ms:
-            for ms in (self._closing_ms, SETTLE_MS, 1):
+            for ms in (self._closing_ms, SETTLE_MS, MAKE_EVERY_MS, 1):
                 self._front.advance(self.stream_time_ms + ms)
                 self._cut()

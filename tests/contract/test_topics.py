@@ -26,9 +26,11 @@ KEY_FIELDS = {
     "activity.items": "item_id",
     "activity.trending": "name",
     "activity.queries": "query",
+    "activity.pairs": "shard",
     "signals.items": "item_id",
     "signals.queries": "query",
     "signals.viewers": "viewer_id",
+    "candidates.similar": "item_id",
     "candidates.trending": "name",
     "training.examples": "segment",
     "models.versions": "model",
@@ -79,6 +81,7 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
         "signals.items",
         "signals.queries",
         "signals.viewers",
+        "candidates.similar",
         "candidates.trending",
         "models.versions",
         "models.weights",
@@ -87,7 +90,7 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
 
 def test_output_schemas_carry_version_and_both_times():
     signals = ("signals.items", "signals.queries", "signals.viewers", "candidates.trending")
-    for name in (*signals, "training.examples", "models.versions"):
+    for name in (*signals, "candidates.similar", "training.examples", "models.versions"):
         (kind,) = topics.RECORDS[name]
         fields = {field.encode_name for field in msgspec.structs.fields(kind)}
         assert {"schema", "as_of_ms", "computed_at_ms"} <= fields, name

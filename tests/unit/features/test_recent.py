@@ -76,3 +76,33 @@ def test_an_action_older_than_50_others_is_not_taken() -> None:
 
 def test_nothing_yet_is_an_empty_list() -> None:
     assert bytes(RecentActions().json()) == b"[]"
+
+
+near = st.lists(
+    st.builds(
+        Action,
+        st.integers(1_700_000_000_000, 1_700_000_000_030) | st.integers(0, 2**45),
+        st.text("abcdefgh", min_size=1, max_size=4),
+        st.integers(0, len(ACTIONS) - 1),
+        st.sampled_from(("i1", "i2", 'i"3', "4", "\x015", "i66", "i7", "i8")),
+    ),
+    unique_by=lambda action: action[:3],
+    max_size=60,
+)
+moments = st.integers(1_700_000_000_000, 1_700_000_000_031) | st.integers(0, 2**45)
+
+
+@given(entries=near | actions, from_ms=moments, to_ms=moments, most=st.integers(1, 6))
+def test_the_items_last_acted_on_in_a_time_are_told_newest_first(
+    entries: list[Action], from_ms: int, to_ms: int, most: int
+) -> None:
+    recent = RecentActions()
+    for entry in entries:
+        recent.add(entry)
+    told = [msgspec.json.decode(b'"%b"' % item) for item in recent.engaged(from_ms, to_ms, most)]
+    engaged = [
+        action.item_id
+        for action in as_published(entries)
+        if action.action not in ("hide", "report") and from_ms <= action.occurred_at_ms <= to_ms
+    ]
+    assert told == list(dict.fromkeys(engaged))[:most]

@@ -59,3 +59,9 @@ def test_what_a_client_claims_to_have_watched_never_overflows():
         kept = sessions.add(kept, time_ms, 0, watched_ms=(1 << 62) - 1)
     kept = sessions.add(kept, GAP_MS - 1, 0, watched_ms=5)
     assert {s.watched_ms for s in sessions.unpack(kept)} <= {1 << 62, (1 << 62) - 1}
+
+
+@given(of=st.lists(times, max_size=30), time_ms=times)
+def test_an_event_joins_the_session_it_makes_with_those_around_it(of, time_ms):
+    joined = next(s for s in expected([*of, time_ms]) if s.started_at_ms <= time_ms <= s.last_ms)
+    assert sessions.span(packed(of), time_ms) == (joined.started_at_ms, joined.last_ms)

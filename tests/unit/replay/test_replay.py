@@ -27,6 +27,7 @@ OUTPUTS = {
     "events.rejected",
     "models.versions",
     "models.weights",
+    "candidates.similar",
     "candidates.trending",
     "signals.items",
     "signals.queries",

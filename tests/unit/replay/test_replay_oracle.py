@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice
@@ -20,6 +21,7 @@ from streamapp.simulate import Delivery, World, catalog, traffic
 from tests.oracles.items import Event, differences, expected_items
 from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
+from tests.oracles.similar import expected_engagements, expected_similar
 from tests.oracles.trending import expected_trending, seen_in
 from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
 from tests.oracles.worlds import shuffled, worlds
@@ -114,6 +116,32 @@ def assert_trending(written: Written, order: list[Event], known: dict[str, dict[
             assert scores == pytest.approx([score for _, score in expected], rel=1e-9)
 
 
+HOPS_MS = 5_000
+"""Stream time in which what items tell each other arrives, generously."""
+
+
+def assert_similar(written: Written, order: list[Event]) -> None:
+    """Compare every list that was sent with what the oracle says of the events before its time.
+
+    A score may be too high by as much as items are late to tell how often they are engaged; and
+    of the last seconds it is open what had arrived.
+    """
+    engagements = expected_engagements(order)
+    compared = 0
+    for item_id, record in written.records["candidates.similar"]:
+        at_ms = record["as_of_ms"]
+        before, after = (
+            expected_similar([e for e in engagements if e.time_ms <= until_ms], at_ms)
+            for until_ms in (at_ms - HOPS_MS, at_ms)
+        )
+        listed = {item["item_id"]: item["score"] for item in record["items"]}
+        assert set(before.get(item_id, ())) <= set(listed) <= set(after[item_id])
+        for other, score in listed.items() if before == after else ():
+            compared += 1
+            assert 1 - 1e-9 <= score / after[item_id][other] <= math.sqrt(1.5) + 1e-9
+    assert compared > 100
+
+
 KNOWN = {"i1": {"item_id": "i1", "category": "drama", "creator_id": "c1"}}
 BROADCAST: list[Event] = [
     *(("catalog.items", item) for item in KNOWN.values()),
@@ -148,7 +176,10 @@ def test_a_simulated_population_gives_what_the_oracles_give(late_rate):
     parameters = [("control.parameters", parameter) for parameter in PARAMETERS]
     written = Written(events, [*broadcast, *parameters])
     assert_as_expected(written, merged(events), known)
+    similar = expected_similar(expected_engagements(merged(events)), 1_700_000_000_000)
+    assert set(written.last("candidates.similar")) == set(similar)
     if not late_rate:  # of what comes late, when it came counts too
+        assert_similar(written, merged(events))
         assert_trending(written, merged(events), known)
     assert len(written.examples) > 100
     assert any(example.clicked for example in written.examples)
