@@ -31,6 +31,7 @@ RECORDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "activity.items": (signals.ItemDelta,),
     "activity.trending": (signals.TrendingReport,),
     "activity.queries": (signals.QueryDelta,),
+    "activity.sessions": (signals.SessionVector,),
     "signals.items": (signals.ItemSignal,),
     "signals.queries": (signals.QuerySignal,),
     "signals.viewers": (signals.ViewerSignal,),

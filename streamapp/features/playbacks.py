@@ -47,6 +47,7 @@ class Playback(msgspec.Struct, gc=False):
         closed: it has been counted as closed.
         timed_out: it was closed by time alone, which may yet be taken back.
         completed: it was watched to the end.
+        kept_out: it counts no more, see `streamapp.features.trust`.
     """
 
     start_ms: int
@@ -56,6 +57,7 @@ class Playback(msgspec.Struct, gc=False):
     closed: bool = False
     timed_out: bool = False
     completed: bool = False
+    kept_out: bool = False
 
     def update(
         self, time_ms: int, state: str, watched_ms: int, duration_ms: int | None
@@ -134,8 +136,8 @@ class Playbacks(msgspec.Struct, gc=False):
         if at < 0:
             return None
         _, start_ms, last_ms, watched_ms, duration_ms, flags = _RECORD.unpack_from(bucket, at)
-        closed, timed_out, completed = bool(flags & 1), bool(flags & 2), bool(flags & 4)
-        return Playback(start_ms, last_ms, watched_ms, duration_ms, closed, timed_out, completed)
+        flagged = [bool(flags & bit) for bit in (1, 2, 4, 8)]
+        return Playback(start_ms, last_ms, watched_ms, duration_ms, *flagged)
 
     def put(self, key: bytes, playback: Playback) -> None:
         """Keep a playback."""
@@ -145,7 +147,10 @@ class Playbacks(msgspec.Struct, gc=False):
             playback.last_ms,
             playback.watched_ms,
             playback.duration_ms,
-            playback.closed + 2 * playback.timed_out + 4 * playback.completed,
+            playback.closed
+            + 2 * playback.timed_out
+            + 4 * playback.completed
+            + 8 * playback.kept_out,
         )
         bucket = self.table.bucket(key)
         at = find(bucket, key, _SIZE)

@@ -160,6 +160,19 @@ class RecentActions(msgspec.Struct, gc=False):
             text = text.replace(code, expanded)
         return msgspec.Raw(b"[" + text[2:] + b"}]" if text else b"[]")
 
+    def since(self, time_ms: int) -> list[tuple[int, int, bytes]]:
+        """Return the actions from a time on, newest first: time, index in ACTIONS, item.
+
+        The item is as it is kept: enough to tell whether two are the same; `item_of` reads it.
+        """
+        found = []
+        for item, code, digits in _ENTRY.findall(self.actions):
+            at_ms = int(digits)
+            if at_ms < time_ms:
+                break
+            found.append((at_ms, code[0] - 2, item))
+        return found
+
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""
         return self.actions.count(_CODES[action])
@@ -170,6 +183,15 @@ class RecentActions(msgspec.Struct, gc=False):
         if end < 0:
             return None
         return _text(self.actions[self.actions.rfind(_ITEM, 0, end) + 1 : end])
+
+
+def item_of(kept: bytes) -> str:
+    """Return the item id of an action as `RecentActions.since` gives it.
+
+    >>> item_of(b"i1")
+    'i1'
+    """
+    return _text(kept)
 
 
 def _text(escaped: bytes) -> str:

@@ -7,7 +7,7 @@ fixed form in hexadecimal, and the viewer id, which may be any text:
 kind  part                             row
 ====  ===============================  =============================================
 h     none                             head: times, whether a signal is owed, the
-                                       latest event ids, the sessions
+                                       latest event ids, the sessions, the trust
 d     first record, 16 bytes           eight event ids, never written again
 r     slot, 1 byte                     one recent action
 p     digest of the playback, 8 bytes  one playback
@@ -47,6 +47,7 @@ class _HeadRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     owed: bool
     ids: bytes
     sessions: bytes
+    trust: bytes
 
 
 class _BlockRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -74,6 +75,7 @@ class _PlaybackRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     closed: bool
     timed_out: bool
     completed: bool
+    kept_out: bool
 
     def playback(self) -> Playback:
         return Playback(
@@ -84,6 +86,7 @@ class _PlaybackRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
             self.closed,
             self.timed_out,
             self.completed,
+            self.kept_out,
         )
 
 
@@ -114,6 +117,7 @@ class Viewer(msgspec.Struct, gc=False):
         published_ms: stream time of the last signal.
         owed: the signal has changed since.
         slates: those still needed by request, oldest first.
+        trust: packed, see `streamapp.features.trust`.
     """
 
     viewer_id: str
@@ -126,6 +130,7 @@ class Viewer(msgspec.Struct, gc=False):
     slates: dict[str, tuple[Slate, ...]] = msgspec.field(default_factory=dict)
     journal: Journal = msgspec.field(default_factory=Journal)
     profile: Profile = msgspec.field(default_factory=Profile)
+    trust: bytes = b""
 
     def add_slate(self, slate: Slate) -> None:
         """Keep a slate."""
@@ -185,6 +190,7 @@ class Viewer(msgspec.Struct, gc=False):
                 self.owed,
                 self.ids.tail,
                 self.profile.sessions,
+                self.trust,
             )
         )
 
@@ -239,7 +245,7 @@ def restore_row(viewer: Viewer, kind: bytes, part: bytes, value: bytes | None) -
         head = _decode_head(value)
         viewer.newest_ms, viewer.published_ms = head.newest_ms, head.published_ms
         viewer.owed, viewer.ids.tail = head.owed, head.ids
-        viewer.profile.sessions = head.sessions
+        viewer.profile.sessions, viewer.trust = head.sessions, head.trust
     return None
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from streamapp.features.parameters import Parameters
 from streamapp.features.sessions import newest
+from streamapp.features.trust import unpack
 from streamapp.features.viewer import Viewer
 from streamapp.signals import Habits, ViewerSession, ViewerSignal
 
@@ -17,6 +18,7 @@ _encode = msgspec.json.Encoder().encode
 def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -> bytes:
     """Return a viewer's signal, as of their newest event; it has been one already."""
     profile, as_of_ms = viewer.profile, viewer.newest_ms
+    trust = unpack(viewer.trust)
     session = newest(profile.sessions)
     # Most of it is kept as nearly JSON, and goes in as it is.
     affinity: Any = profile.affinity_json(as_of_ms)
@@ -30,6 +32,8 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
             viewer_id=viewer.viewer_id,
             as_of_ms=as_of_ms,
             computed_at_ms=computed_at_ms,
+            trust=trust.name,
+            trust_reasons=trust.reason_names,
             recent=recent,
             affinity=affinity,
             session=ViewerSession(

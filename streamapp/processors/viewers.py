@@ -4,6 +4,7 @@
 
     events.impressions ─┐              ┌─▶ activity.items     what it adds to the items' counters
                         │              ├─▶ activity.queries   what it adds to the queries searched
+                        │              ├─▶ activity.sessions  how it looks, to learn anomalies from
     events.clicks      ─┼─▶ the viewer ┼─▶ training.examples  slates with what came of them
     events.watches     ─┤              └─▶ signals.viewers    what the viewer did, and cares for
     privacy.erasures   ─┘
@@ -14,7 +15,8 @@ actions, and a click counts for the query it came from and labels the slate it b
 heartbeat moves its playback on. Slates become examples, and playbacks close, when stream time has
 gone on long enough. A viewer idle for 30 days is forgotten. An erasure forgets a viewer at once:
 open slates give no examples, the signal is deleted, and events from before the request that come
-later are dropped.
+later are dropped. What a viewer does who is judged to be a bot is kept out of all but their signal
+(`streamapp.features.trust`).
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from streamapp.features.dedupe import WITHIN_MS, block_name
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
 from streamapp.features.examples import SEGMENT, examples
+from streamapp.features.judge import Figure, Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
 from streamapp.features.query_deltas import QueryDeltas
@@ -57,6 +60,7 @@ WATCHES = "events.watches"
 ERASURES = "privacy.erasures"
 ITEMS = "activity.items"
 QUERIES = "activity.queries"
+SESSIONS = "activity.sessions"
 EXAMPLES = "training.examples"
 SIGNALS = "signals.viewers"
 
@@ -71,6 +75,7 @@ _DECODE: dict[str, Callable[[bytes], Impression | Click | Watch | Erasure]] = {
     ERASURES: decode_erasure,
 }
 _SEGMENT_KEY = SEGMENT.encode()
+_SESSION_KEY = b"session"
 
 
 class Viewers:
@@ -99,6 +104,12 @@ class Viewers:
         self._stream_time_ms = 0
         self._viewers = ViewerStore(settings.idle_ms, settings.grace_ms)
         self._timers = Timers()
+        self._judge = Judge(
+            catalog,
+            parameters,
+            keeps_out=settings.keep_out_bots,
+            session_keep_rate=settings.session_keep_rate,
+        )
         # What the next cut takes out, besides the rows.
         self._deltas = ItemDeltas()
         self._queries = QueryDeltas()
@@ -126,6 +137,8 @@ class Viewers:
         if not self._is_new(viewer, key, time_ms):
             self.duplicates += 1
             return
+        if len(viewer.trust) > 1:
+            self._judge.rest(viewer, time_ms)
         if topic == WATCHES:
             self._watch(viewer, event)
         elif topic == CLICKS:
@@ -140,6 +153,7 @@ class Viewers:
         self._viewers.erase(viewer_id, requested_ms)
         self._touched.pop(viewer_id, None)
         self._owed.pop(viewer_id, None)
+        self._judge.forget(viewer_id)
         self._erased[viewer_id] = None
 
     def _is_new(self, viewer: Viewer, key: bytes, time_ms: int) -> bool:
@@ -157,16 +171,22 @@ class Viewers:
     def _show(self, viewer: Viewer, key: bytes, event: Impression) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
         time_ms = event.occurred_at_ms
+        self._visit(viewer, time_ms, impressions=len(event.items))
+        if event.items:
+            shown = viewer.profile.show(time_ms, [slot.item_id for slot in event.items])
+            self._viewers.write_profile(viewer, shown)
+        if not self._judge.keeps_out(viewer):
+            self._count_slate(viewer, key, event)
+
+    def _count_slate(self, viewer: Viewer, key: bytes, event: Impression) -> None:
+        time_ms = event.occurred_at_ms
         click_rate = self._parameters.position_ctr(event.surface, time_ms)
         self._deltas.add_slate(event, click_rate)
         viewer.journal.forget(self._stream_time_ms - self._settings.grace_ms)
         row = searches.show(viewer.journal, key, event, click_rate, self._queries)
         self._viewers.write(viewer, b"j", *row)
-        self._visit(viewer, time_ms, impressions=len(event.items))
         if not event.items:
             return
-        shown = viewer.profile.show(time_ms, [slot.item_id for slot in event.items])
-        self._viewers.write_profile(viewer, shown)
         window_ms = self._settings.click_window(event.surface)
         slate = open_slate(key, event, window_ms, viewer.recent, self._catalog)
         viewer.add_slate(slate)
@@ -192,13 +212,16 @@ class Viewers:
 
     def _act(self, viewer: Viewer, event: Click) -> None:
         """Count an action for its item and remember it; a click may label an example."""
+        self._remember(viewer, event, event.action)
+        self._like(viewer, event.action, event.item_id, event.occurred_at_ms)
+        self._visit(viewer, event.occurred_at_ms, clicks=int(event.action == "click"))
+        self._judge.act(viewer, _ACTION_INDEX[event.action], event.occurred_at_ms)
+        if self._judge.keeps_out(viewer):
+            return
         counter = COUNTED_ACTIONS.get(event.action)
         if counter is not None:
             amounts = ((counter, 1.0),)
             self._deltas.add(event.item_id, event.occurred_at_ms, amounts, event.viewer_id)
-        self._remember(viewer, event, event.action)
-        self._like(viewer, event.action, event.item_id, event.occurred_at_ms)
-        self._visit(viewer, event.occurred_at_ms, clicks=int(event.action == "click"))
         if event.action == "click":
             row = searches.click(viewer.journal, event, self._queries)
             self._viewers.write(viewer, b"m", *row)
@@ -244,11 +267,14 @@ class Viewers:
         had_completed = playback.completed
         closing, grown = playback.update(time_ms, event.state, event.watched_ms, event.duration_ms)
         amounts += closing
-        if amounts:
+        playback.kept_out = playback.kept_out or self._judge.keeps_out(viewer)
+        counts = not playback.kept_out
+        if amounts and counts:
             began_by = event.viewer_id if begun else None
             self._deltas.add(item_id, playback.start_ms, amounts, began_by)
-        if grown:
+        if grown and counts:
             self._deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
+        if grown:
             self._viewers.write_profile(viewer, viewer.profile.watch(time_ms, grown))
         self._visit(viewer, time_ms, watches=begun, watched_ms=grown)
         if playback.completed and not had_completed:
@@ -296,7 +322,8 @@ class Viewers:
         if slate is None:
             return
         if not slate.labelled:
-            self._labelled.append((viewer.viewer_id, slate))
+            if not self._judge.keeps_out(viewer):
+                self._labelled.append((viewer.viewer_id, slate))
             slate.labelled = True
             if slate.shown.due_ms < slate.shown.served_ms + self._longest_window_ms:
                 self._viewers.write(viewer, b"c", key, slate.state())
@@ -315,7 +342,9 @@ class Viewers:
             self._set_playback_timer(viewer, key, item_id, playback)
             return
         closing = playback.time_out()
-        self._deltas.add(item_id, playback.start_ms, closing)
+        playback.kept_out = playback.kept_out or self._judge.keeps_out(viewer)
+        if not playback.kept_out:
+            self._deltas.add(item_id, playback.start_ms, closing)
         self._viewers.write_profile(viewer, viewer.profile.close(playback.start_ms, closing))
         self._touched[viewer.viewer_id] = None
         self._keep(viewer, key, item_id, playback)
@@ -329,6 +358,8 @@ class Viewers:
             cut.emit(ITEMS, item_id, delta)
         for query, delta in self._queries.take():
             cut.emit(QUERIES, query, delta)
+        for session in self._judge.take_sessions():
+            cut.emit(SESSIONS, _SESSION_KEY, session)
         labelled, self._labelled = self._labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate in labelled:
@@ -347,6 +378,7 @@ class Viewers:
         viewer = self._viewers.get(viewer_id)
         if viewer is None:
             self._owed.pop(viewer_id, None)
+            self._judge.forget(viewer_id)
             cut.emit(SIGNALS, viewer_id, None)
             return
         if cut.stream_time_ms - viewer.published_ms >= PUBLISH_EVERY_MS:
@@ -372,10 +404,15 @@ class Viewers:
             if playback is not None:
                 self._set_playback_timer(viewer, key, item_id, playback)
         for viewer in self._viewers:
+            self._judge.restore(viewer)
             for slate in viewer.all_slates():
                 self._set_slate_timer(viewer, slate)
             if viewer.owed:
                 self._owed[viewer.viewer_id] = None
+
+    def labelled_gauges(self) -> list[Figure]:
+        """Viewers and actions by trust, as the engine's metrics name them."""
+        return self._judge.figures(len(self._viewers))
 
     @property
     def rows(self) -> int:
