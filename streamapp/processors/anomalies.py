@@ -16,7 +16,9 @@ smallest edge of a bin at or above which there are at most 0.1 % of the scores c
 
 **When.** With the last vector of a window, when at least 1,000 have been scored and either twice
 as many have been learnt as at the last publication or a day has passed since: often at first, then
-daily, so that the history stays small. In force from stream time + 1 min on, as what the
+daily, so that the history stays small. When of a window more than 2 % are anomalies by what was
+last published, viewers in general have come to do something else: then an hour after it will do,
+lest they all be suspects for a day. In force from stream time + 1 min on, as what the
 estimators publish (`streamapp.processors.estimators` says why).
 
 Worked example, with windows of 250: the 251st vector is the first to be scored, 1,000 are with the
@@ -34,8 +36,8 @@ import msgspec
 
 from streamapp.errors import Rejection
 from streamapp.events import Parameter
-from streamapp.features.decay import DAY_MS
-from streamapp.features.half_space import PARAMETER
+from streamapp.features.decay import DAY_MS, HOUR_MS
+from streamapp.features.half_space import PARAMETER, is_anomaly
 from streamapp.features.session_vector import FEATURES
 from streamapp.learning.half_space_trees import HalfSpaceTrees
 from streamapp.processors.base import Cut, Row
@@ -45,7 +47,7 @@ from streamapp.signals import SessionVector
 BINS = 1_024
 MOST_SCORES = 1_000_000
 
-_HEAD, _COUNTED, _MASSES = b"head", b"counted", b"masses"
+_HEAD, _COUNTED, _MASSES, _PUBLISHED = b"head", b"counted", b"masses", b"published"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,8 +56,8 @@ class _Head(msgspec.Struct, array_like=True):
 
     Attributes:
         learnt: vectors of the window under way; `vectors`: of all windows.
-        published: vectors at the last publication.
-        due_ms: a day after it.
+        unusual: how many of the window under way are anomalies by what was last published.
+        published: vectors at the last publication; `published_ms`: its time.
         bins: scores counted, by bin.
     """
 
@@ -63,14 +65,16 @@ class _Head(msgspec.Struct, array_like=True):
     newest_ms: int = 0
     learnt: int = 0
     vectors: int = 0
+    unusual: int = 0
     published: int = 0
-    due_ms: int = 0
+    published_ms: int = 0
     bins: dict[int, int] = {}
 
 
 _decode_vector = msgspec.json.Decoder(SessionVector).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_masses = msgspec.json.Decoder(tuple[int, list[int]]).decode
+_decode_published = msgspec.json.Decoder(tuple[int, tuple[float, ...]]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class AnomaliesSettings:
         share: of the scores, that are at or above the threshold, at most.
         lead_ms: how long after it was made what is published is in force.
         every_ms: stream time after which it is published anew.
+        drifted_share: of a window, that are anomalies when viewers do something else than before.
+        drifted_ms: stream time after which it is published anew then.
     """
 
     trees: int = 15
@@ -94,6 +100,8 @@ class AnomaliesSettings:
     share: float = 0.001
     lead_ms: int = LEAD_MS
     every_ms: int = DAY_MS
+    drifted_share: float = 0.02
+    drifted_ms: int = HOUR_MS
 
 
 def decode_session(value: bytes) -> SessionVector:
@@ -125,6 +133,7 @@ class Anomalies:
             features=len(FEATURES),
             window=settings.window,
         )
+        self._published: tuple[float, ...] = ()
         self._changed = self._pivoted = False
         self._due: list[Parameter] = []
 
@@ -139,13 +148,17 @@ class Anomalies:
         score = self._trees.score_one(event.vector)
         if score is not None:
             self._count(score)
+        if self._published and is_anomaly(self._published, event.vector):
+            head.unusual += 1
         self._changed = True
         full = self._trees.learn_one(event.vector)
         head.learnt = self._trees.learnt
         if full:
             head.vectors += self._settings.window
             self._pivoted = True
-            self._publish()
+            if self._is_time():
+                self._publish()
+            head.unusual = 0
 
     def _count(self, score: float) -> None:
         bins = self._head.bins
@@ -154,17 +167,24 @@ class Anomalies:
         if sum(bins.values()) >= MOST_SCORES:
             self._head.bins = {at: count // 2 for at, count in bins.items() if count > 1}
 
-    def _publish(self) -> None:
-        """Publish with the next cut if it is time to."""
+    def _is_time(self) -> bool:
+        """Return whether to publish what there is at a window's end."""
         head, settings = self._head, self._settings
         if sum(head.bins.values()) < settings.least_scored:
-            return
-        if head.published and head.vectors < 2 * head.published and head.newest_ms < head.due_ms:
-            return
-        head.published, head.due_ms = head.vectors, head.newest_ms + settings.every_ms
-        valid_from_ms = head.newest_ms + settings.lead_ms
-        value = self._trees.published(self._threshold())
-        self._due.append(Parameter(name=PARAMETER, valid_from_ms=valid_from_ms, value=value))
+            return False
+        drifted = head.unusual > settings.drifted_share * settings.window
+        wait_ms = settings.drifted_ms if drifted else settings.every_ms
+        return head.vectors >= 2 * head.published or head.newest_ms >= head.published_ms + wait_ms
+
+    def _publish(self) -> None:
+        """Publish with the next cut."""
+        head = self._head
+        head.published, head.published_ms = head.vectors, head.newest_ms
+        self._published = self._trees.published(self._threshold())
+        valid_from_ms = head.newest_ms + self._settings.lead_ms
+        self._due.append(
+            Parameter(name=PARAMETER, valid_from_ms=valid_from_ms, value=self._published)
+        )
 
     def _threshold(self) -> float:
         """Return the smallest edge of a bin with few enough scores at or above it."""
@@ -188,10 +208,12 @@ class Anomalies:
             return []
         for parameter in self._due:
             cut.emit(PARAMETERS, parameter.name, _encode(parameter))
-        self._due.clear()
         rows = [(_HEAD, _encode(self._head)), (_COUNTED, _row(self._trees.counted))]
         if self._pivoted:
             rows.append((_MASSES, _row(self._trees.masses)))
+        if self._due:
+            rows.append((_PUBLISHED, _row(self._published)))
+        self._due.clear()
         self._changed = self._pivoted = False
         return rows
 
@@ -204,6 +226,8 @@ class Anomalies:
                 self._head = _decode_head(value)
             elif key == _COUNTED:
                 self._trees.counted = _decode_masses(value)[1]
+            elif key == _PUBLISHED:
+                self._published = _decode_published(value)[1]
             else:
                 self._trees.masses = _decode_masses(value)[1]
 
@@ -214,8 +238,9 @@ class Anomalies:
     @property
     def rows(self) -> int:
         """Rows held."""
-        return (2 + bool(self._trees.masses)) if self._head.newest_ms else 0
+        held = 2 + bool(self._trees.masses) + bool(self._published)
+        return held if self._head.newest_ms else 0
 
 
-def _row(masses: Sequence[int]) -> bytes:
-    return _encode((1, masses))
+def _row(numbers: Sequence[float]) -> bytes:
+    return _encode((1, numbers))
