@@ -23,8 +23,8 @@ from streamapp.features.trust import (
     LOOK_EVERY,
     OK,
     STATES,
-    VECTOR_EVERY,
     Trust,
+    counted,
     is_bot,
     unpack,
 )
@@ -91,15 +91,15 @@ class Judge:
         self._actions[packed[1] if len(packed) > 1 else OK] += 1
         if action not in trust_rules.DELIBERATE:
             return
-        before = unpack(packed)
-        actions = (before.actions + 1) % VECTOR_EVERY
-        after = before._replace(actions=actions)
-        if actions % LOOK_EVERY == 0:
-            time_ms = max(time_ms, viewer.newest_ms)
-            look = self._look(viewer, time_ms, takes_vector=actions == 0)
-            after = after.looked(look.reasons, time_ms, took_vector=look.seen is not None)
-            if look.seen is not None and after.state != BOT:
-                self._teach(viewer, time_ms, look.seen)
+        viewer.trust = packed = counted(packed)
+        if packed[0] % LOOK_EVERY == 0:
+            self._judge(viewer, unpack(packed), max(time_ms, viewer.newest_ms))
+
+    def _judge(self, viewer: Viewer, before: Trust, time_ms: int) -> None:
+        look = self._look(viewer, time_ms, takes_vector=before.actions == 0)
+        after = before.looked(look.reasons, time_ms, took_vector=look.seen is not None)
+        if look.seen is not None and after.state != BOT:
+            self._teach(viewer, time_ms, look.seen)
         if after.state != before.state:
             self._move(viewer, before, after)
         else:

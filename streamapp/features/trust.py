@@ -149,6 +149,17 @@ def unpack(packed: bytes) -> Trust:
     return Trust(packed[0]) if packed else Trust()
 
 
+def counted(packed: bytes) -> bytes:
+    r"""Return packed trust with one deliberate action more; the first byte is their number.
+
+    >>> counted(b""), counted(bytes([14])), counted(bytes([15]))
+    (b'\x01', b'\x0f', b'\x00')
+    """
+    if not packed:
+        return _ONES[1]
+    return _ONES[(packed[0] + 1) % VECTOR_EVERY] + packed[1:]
+
+
 def is_bot(packed: bytes) -> bool:
     """Return whether a viewer's packed trust is that of a bot."""
     return len(packed) > 1 and packed[1] == BOT
