@@ -42,6 +42,9 @@ GAUGES = {
     "model_examples": "Examples learnt, by model.",
     "offsets_truncated": "Times that committed offsets were found beyond retention.",
     "broadcast_records": "Keys of the broadcast views, by topic.",
+    "viewers_by_trust": "Viewers held, by trust.",
+    "actions_by_trust": "Actions of viewers since the start, by trust before each.",
+    "verdicts": "Changes of trust since the start, by the trust come to, once for each reason.",
 }
 
 

@@ -120,6 +120,18 @@ class Settings:
         "stream time between two estimates of position bias and priors; 0: none are made",
         least=0,
     )
+    keep_out_bots: bool = _setting(
+        default=True,
+        doc="whether what a viewer does counts for nothing while their trust is `bot`; if not, that"
+        " is only said",
+    )
+    session_keep_rate: float = _setting(
+        1.0,
+        "share of the viewers whose sessions anomalies are learnt from; less where one task cannot"
+        " take them all",
+        least=0.0001,
+        most=1,
+    )
     skip: frozenset[tuple[str, int, int]] = _setting(
         frozenset(), "records to reject as `skipped`: topic:partition:offset,…"
     )

@@ -206,6 +206,33 @@ class TrendingList(msgspec.Struct, frozen=True):
         return self.name
 
 
+class SessionVector(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of activity.sessions: how a viewer's session looked when it was taken.
+
+    It says nothing of who the viewer is.
+
+    Attributes:
+        model: what learns from it; one task has all sessions.
+        as_of_ms: newest event time merged of the viewer.
+        vector: see `streamapp.features.session_vector`.
+    """
+
+    schema: int = SCHEMA
+    model: str = "session"
+    as_of_ms: int
+    vector: tuple[float, ...]
+
+    @property
+    def occurred_at_ms(self) -> int:
+        """Event time of the record."""
+        return self.as_of_ms
+
+    @property
+    def key(self) -> str:
+        """Keyed by model: one task owns it."""
+        return self.model
+
+
 class Told(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What an item is told of another in a record of activity.pairs, as a list of these.
 
@@ -410,9 +437,11 @@ class Habits(msgspec.Struct, frozen=True, gc=False):
 class ViewerSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One record of signals.viewers: what a viewer did of late, and what they care for.
 
-    Formulas are in `streamapp.features.profile`.
+    Formulas are in `streamapp.features.profile`, those of trust in `streamapp.features.trust`.
 
     Attributes:
+        trust: ok, suspect, or bot: then what the viewer does counts nowhere.
+        trust_reasons: what was found since the viewer was last ok.
         recent: the last 50 actions, newest first.
         seen: the last 50 items shown, newest first.
         hidden: the last 50 items hidden or reported, newest first.
@@ -422,6 +451,8 @@ class ViewerSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     viewer_id: str
     as_of_ms: int
     computed_at_ms: int
+    trust: Literal["ok", "suspect", "bot"] = "ok"
+    trust_reasons: list[str] = []
     recent: list[RecentAction]
     affinity: Affinities
     session: ViewerSession

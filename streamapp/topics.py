@@ -32,6 +32,7 @@ RECORDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "activity.trending": (signals.TrendingReport,),
     "activity.queries": (signals.QueryDelta,),
     "activity.pairs": (signals.PairDelta,),
+    "activity.sessions": (signals.SessionVector,),
     "signals.items": (signals.ItemSignal,),
     "signals.queries": (signals.QuerySignal,),
     "signals.viewers": (signals.ViewerSignal,),

@@ -81,6 +81,8 @@ def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
         click_window_ms_by_surface=settings.click_window_ms_by_surface,
         negative_keep_rate=settings.negative_keep_rate,
         grace_ms=settings.grace_ms,
+        keep_out_bots=settings.keep_out_bots,
+        session_keep_rate=settings.session_keep_rate,
     )
     return [Viewers(views.catalog, views.parameters, own)]
 
@@ -100,12 +102,14 @@ def _signals(views: Views, _: Settings) -> Sequence[Processor]:
 
 
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
+    from streamapp.processors.anomalies import Anomalies, AnomaliesSettings
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
     from streamapp.processors.learner import Learner, LearnerSettings
 
     return [
         Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate)),
         Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
+        Anomalies(AnomaliesSettings()),
     ]
 
 
@@ -120,6 +124,7 @@ ROLES = {
                 "activity.items",
                 "activity.queries",
                 "activity.pairs",
+                "activity.sessions",
                 "signals.viewers",
                 "training.examples",
                 "events.rejected",
@@ -146,8 +151,8 @@ ROLES = {
         ),
         Role(
             name="learn",
-            processors=("learner", "estimators"),
-            inputs=("training.examples",),
+            processors=("learner", "estimators", "anomalies"),
+            inputs=("training.examples", "activity.sessions"),
             outputs=(
                 "models.versions",
                 "models.weights",

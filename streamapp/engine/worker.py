@@ -298,3 +298,6 @@ class Worker:
                 gauges = getattr(processor, "gauges", dict)
                 for name, value in gauges().items():
                     yield Gauge(name, {"partition": str(one.task.partition)}, value)
+                labelled = getattr(processor, "labelled_gauges", tuple)
+                for name, labels, value in labelled():
+                    yield Gauge(name, {"partition": str(one.task.partition), **labels}, value)

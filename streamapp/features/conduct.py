@@ -3,6 +3,8 @@
 The story of a step: an impression counts for its items and opens a slate; an action counts for its
 item, joins the recent actions, and a click labels the slate it belongs to; a heartbeat moves its
 playback on. Slates become examples, and playbacks close, when stream time has gone on long enough.
+An action also says how far to trust the viewer. What a bot does changes nothing but what is known
+of the viewer, and what one contributed before they turned out to be one is taken back.
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
 from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
+from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTIONS, ENGAGING, Action
+from streamapp.features.retraction import Retraction
 from streamapp.features.slates import Slate, attribute
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.timers import Timers
+from streamapp.features.trust import is_bot
 from streamapp.features.viewer import Viewer
 
 PUBLISH_EVERY_MS = 500
@@ -65,6 +70,8 @@ class Conduct:
         names: of the items, by their numbers.
         grace_ms: how late an event may be.
         longest_window_ms: the longest click window of any surface.
+        keeps_out: what a bot does is kept out; else it is only said who is one.
+        judge: says whom to trust; None where that has been said of each step.
     """
 
     def __init__(
@@ -74,8 +81,14 @@ class Conduct:
         parameters: Parameters,
         grace_ms: int,
         longest_window_ms: int,
+        *,
+        keeps_out: bool = True,
+        judge: Judge | None = None,
     ) -> None:
         self.outcome = outcome
+        self._judge = judge
+        self._keeps_out = keeps_out
+        self._retraction = Retraction(names, parameters)
         self._names = names
         self._parameters = parameters
         self._grace_ms = grace_ms
@@ -89,12 +102,18 @@ class Conduct:
 
     def take(self, viewer: Viewer, key: bytes, step: Step) -> None:
         """Take a step; `key` is the digest of its event id, and is new."""
+        judge, before = self._judge, viewer.trust
+        if judge is None:
+            viewer.trust = step.trust
+        elif len(before) > 1:
+            judge.rest(viewer, step.event.occurred_at_ms)
         if isinstance(step, WatchedStep):
             self._watch(viewer, step)
         elif isinstance(step, ActedStep):
-            self._act(viewer, step)
+            self._act(viewer, step, was_bot=is_bot(before))
         else:
             self._show(viewer, key, step)
+        step.trust = viewer.trust
         viewer.number, viewer.newest_ms = step.number, step.newest_ms
         viewer.stream_ms = step.stream_ms
 
@@ -113,11 +132,23 @@ class Conduct:
         viewer.owed = changed_ms >= stream_ms - PUBLISH_EVERY_MS
         viewer.published_ms = changed_ms
 
+    def _is_out(self, viewer: Viewer) -> bool:
+        """Return whether what the viewer does is to count for nothing."""
+        return self._keeps_out and is_bot(viewer.trust)
+
     def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
+        event = step.event
+        ids = [slot.item_id for slot in event.items]
+        self._visit(viewer, step, impressions=len(ids))
+        if ids:
+            viewer.profile.show(event.occurred_at_ms, ids)
+        if not self._is_out(viewer):
+            self._count_slate(viewer, key, step, ids)
+
+    def _count_slate(self, viewer: Viewer, key: bytes, step: ShownStep, ids: list[str]) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
         time_ms = event.occurred_at_ms
-        ids = [slot.item_id for slot in event.items]
         positions = [slot.position for slot in event.items]
         rates = self._parameters.click_rates(event.surface, time_ms, positions)
         outcome.deltas.add_slate(time_ms, ids, rates)
@@ -125,10 +156,8 @@ class Conduct:
         journal.forget(step.stream_ms - self._grace_ms)
         slots = Slots(surface, items, positions)
         searches.show(journal, key, event, slots, rates, outcome.queries)
-        self._visit(viewer, step, impressions=len(ids))
         if not ids:
             return
-        viewer.profile.show(time_ms, ids)
         slate = Slate(key, step)
         viewer.add_slate(slate)
         if time_ms < viewer.newest_ms:
@@ -142,22 +171,34 @@ class Conduct:
         since_ms = step.stream_ms - self._grace_ms
         profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, **counts)
 
-    def _act(self, viewer: Viewer, step: ActedStep) -> None:
-        """Count an action for its item and remember it; a click may label an example."""
-        event, outcome, journal = step.event, self.outcome, viewer.journal
+    def _act(self, viewer: Viewer, step: ActedStep, *, was_bot: bool) -> None:
+        """Remember an action and judge by it; count it; a click may label an example."""
+        event = step.event
         time_ms, item_id, action = event.occurred_at_ms, event.item_id, event.action
-        counter = COUNTED_ACTIONS.get(action)
-        if counter is not None:
-            outcome.deltas.add(item_id, time_ms, ((counter, 1.0),), event.viewer_id)
-        if action in ENGAGING:
+        code, is_out = ACTION_INDEX[action], self._is_out(viewer)
+        if action in ENGAGING and not is_out:
             self._engage(viewer, item_id, time_ms)
-        code = ACTION_INDEX[action]
         viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
         viewer.profile.act(action, item_id, time_ms, step.category, step.creator)
         self._visit(viewer, step, clicks=int(action == "click"))
+        if self._judge is not None:
+            self._judge.act(viewer, code, time_ms)
+        if not self._is_out(viewer):
+            self._count_act(viewer, step, code)
+        elif not was_bot:
+            outcome = self.outcome
+            self._retraction.take_back(viewer, outcome.deltas, outcome.queries)
+
+    def _count_act(self, viewer: Viewer, step: ActedStep, code: int) -> None:
+        event, outcome, journal = step.event, self.outcome, viewer.journal
+        counter = COUNTED_ACTIONS.get(event.action)
+        if counter is not None:
+            amounts = ((counter, 1.0),)
+            outcome.deltas.add(event.item_id, event.occurred_at_ms, amounts, event.viewer_id)
         journal.forget(step.stream_ms - self._grace_ms)
-        searches.act(journal, event, code, packed([self._names.number(item_id)]), outcome.queries)
-        if viewer.slates and action == "click":
+        item = packed([self._names.number(event.item_id)])
+        searches.act(journal, event, code, item, outcome.queries)
+        if viewer.slates and event.action == "click":
             self._label(viewer, event)
 
     def _engage(self, viewer: Viewer, item_id: str, time_ms: int) -> None:
@@ -178,7 +219,7 @@ class Conduct:
     def _watch(self, viewer: Viewer, step: WatchedStep) -> None:
         """Move a playback on, and count for its item what that adds."""
         event, deltas, profile = step.event, self.outcome.deltas, viewer.profile
-        time_ms, item_id = event.occurred_at_ms, event.item_id
+        time_ms, item_id, is_out = event.occurred_at_ms, event.item_id, self._is_out(viewer)
         key = playback_key(event.playback_id, item_id)
         playback = viewer.playbacks.get(key)
         amounts: Amounts = []
@@ -187,7 +228,8 @@ class Conduct:
             playback = Playback(item, time_ms, time_ms)
             amounts.append(("watches", 1.0))
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
-            self._engage(viewer, item_id, time_ms)
+            if not is_out:
+                self._engage(viewer, item_id, time_ms)
             viewer.recent.add(Action(time_ms, event.event_id, _WATCH, item_id))
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
@@ -195,11 +237,14 @@ class Conduct:
         playback.item = item
         closing, grown = playback.update(time_ms, event.state, event.watched_ms, event.duration_ms)
         amounts += closing
-        if amounts:
+        playback.kept_out = playback.kept_out or is_out
+        counts = not playback.kept_out
+        if amounts and counts:
             began_by = event.viewer_id if begun else None
             deltas.add(item_id, playback.start_ms, amounts, began_by)
-        if grown:
+        if grown and counts:
             deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
+        if grown:
             profile.watching.watch(time_ms, grown)
         self._visit(viewer, step, watches=begun, watched_ms=grown)
         if playback.completed and not had_completed:
@@ -259,8 +304,10 @@ class Conduct:
             self.set_playback_timer(viewer, key, playback, stream_ms)
             return False
         closing = playback.time_out()
-        item_id = self._names.name(playback.item)
-        self.outcome.deltas.add(item_id, playback.start_ms, closing)
+        playback.kept_out = playback.kept_out or self._is_out(viewer)
+        if not playback.kept_out:
+            item_id = self._names.name(playback.item)
+            self.outcome.deltas.add(item_id, playback.start_ms, closing)
         viewer.profile.watching.close(playback.start_ms, closing)
         viewer.playbacks.put(key, playback)
         return True

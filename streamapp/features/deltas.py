@@ -52,6 +52,8 @@ class ItemDeltas:
         self._viewers: dict[str, dict[str, None]] = {}
         # One entry an amount: item, counter, time, amount.
         self._counted: list[tuple[int, int, int, float]] = []
+        # One entry a total with its sums by half-life: item, counter, time, total, sums.
+        self._summed: list[tuple[int | float, ...]] = []
         # One entry a slate: time, number of slots; one entry a slot: item, expected clicks.
         self._slates: list[tuple[int, int]] = []
         self._slots: list[int] = []
@@ -73,6 +75,12 @@ class ItemDeltas:
         if viewer_id is not None:
             self._viewers.setdefault(item_id, {})[viewer_id] = None
         self._counted += [(item, _CODES[name], time_ms, amount) for name, amount in amounts]
+
+    def add_sums(
+        self, item_id: str, time_ms: int, counter: str, total: float, sums: Iterable[float]
+    ) -> None:
+        """Count a total of a counter, and its sums by half-life as at a time."""
+        self._summed.append((self._items[item_id], _CODES[counter], time_ms, total, *sums))
 
     def add_slate(self, time_ms: int, item_ids: list[str], rates: list[float]) -> None:
         """Count an impression, and the clicks expected of its position, for each slot."""
@@ -97,6 +105,11 @@ class ItemDeltas:
     def _added_up(self) -> list[_Delta]:
         """Return what was noted, by item, each as of its own newest time."""
         items, counters, times, amounts = self._columns()
+        summed = np.array(self._summed, np.float64).reshape(-1, 4 + len(HALF_LIVES))
+        items, counters, times = (
+            np.concatenate([column, summed[:, n].astype(np.int64)])
+            for n, column in enumerate((items, counters, times))
+        )
         held = len(self._items)
         as_of = np.full(held, np.iinfo(np.int64).min)
         np.maximum.at(as_of, items, times)
@@ -104,7 +117,10 @@ class ItemDeltas:
         np.minimum.at(first, items, times)
         keys, ages = items * _KINDS + counters, times - as_of[items]
         found = np.flatnonzero(np.bincount(keys, minlength=1))
-        weighed = [amounts, *[amounts * np.exp2(ages / half_life) for half_life in HALF_LIVES]]
+        factors = [1.0, *[np.exp2(ages / half_life) for half_life in HALF_LIVES]]
+        weighed = [
+            np.concatenate([amounts, summed[:, 3 + n]]) * factor for n, factor in enumerate(factors)
+        ]
         sums = zip(*[np.bincount(keys, each)[found].tolist() for each in weighed], strict=True)
         deltas = [
             _Delta(item_id, as_of_ms, first_ms, {})

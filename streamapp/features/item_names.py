@@ -106,5 +106,10 @@ def packed(numbers: list[int]) -> bytes:
     return array("I", numbers).tobytes()
 
 
+def unpacked(packed: bytes) -> list[int]:
+    """Return packed numbers."""
+    return array("I", packed).tolist()
+
+
 def _key(number: int) -> bytes:
     return KIND + number.to_bytes(4, "big")

@@ -176,6 +176,27 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             if action == CLICK and from_ms <= time_ms <= to_ms
         ]
 
+    def since(self, time_ms: int) -> Iterator[tuple[Shown, Slots]]:
+        """Yield the impressions from a time on, with what they showed."""
+        queries, end, placed = self.queries or {}, 0, 0
+        for number, record in enumerate(_SHOWN.iter_unpack(self.shown), self.shown_gone):
+            at_ms, key, request, surface, count, flags = record
+            start, end = end, end + _ITEM * count
+            positions = _in_line(count)
+            if flags & _PLACED:
+                positions = array("I", self.positions[placed : placed + 4 * count]).tolist()
+                placed += 4 * count
+            if at_ms >= time_ms:
+                query = queries[number] if flags & _SEARCH else None
+                slots = Slots(surface, self.items[start:end], positions)
+                yield Shown(at_ms, key, request, query), slots
+
+    def acts(self, since_ms: int) -> Iterator[tuple[int, bytes, int]]:
+        """Yield the actions from a time on: time, item, index in `ACTIONS`."""
+        for time_ms, item, _, action in _ACTED.iter_unpack(self.acted):
+            if time_ms >= since_ms:
+                yield time_ms, item, action
+
     def forget(self, since_ms: int) -> None:
         """Drop what came first as far as it is from before this.
 

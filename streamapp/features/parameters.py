@@ -12,6 +12,8 @@ prior/RATE/CATEGORY   what RATE is shrunk towards in a category   prior/RATE
 prior/RATE            what RATE is shrunk towards                 ctr 0.03, completion_rate
                                                                   0.3, watch_ratio 0.5
 theta/SURFACE         examination probability by position         none
+anomaly/session       half-space trees and a threshold, see       none
+                      `streamapp.features.half_space`
 ====================  ==========================================  ==========================
 """
 
@@ -24,6 +26,8 @@ from typing import TypeVar
 
 from streamapp.errors import Rejection
 from streamapp.events import Parameter, decode_parameter
+from streamapp.features import half_space
+from streamapp.features.session_vector import FEATURES
 
 SHIPPED_PRIORS = {"ctr": 0.03, "completion_rate": 0.3, "watch_ratio": 0.5}
 BY_POSITION = ("position_ctr/", "theta/")
@@ -117,5 +121,9 @@ def _check(parameter: Parameter) -> None:
     numbers = value if isinstance(value, tuple) else (value,)
     if name.startswith("prior/") and isinstance(value, tuple):
         raise Rejection("invalid_field", "value: a prior is one number")
+    if name == half_space.PARAMETER:
+        flaw = half_space.flaw(numbers, len(FEATURES))
+        if flaw is not None:
+            raise Rejection("invalid_field", f"value: {flaw}")
     if name.startswith(("prior/", *BY_POSITION)) and min(numbers) < 0:
         raise Rejection("invalid_field", f"value: {min(numbers)} is below 0")

@@ -50,6 +50,8 @@ class Playback(msgspec.Struct, gc=False):
         closed: it has been counted as closed.
         timed_out: it was closed by time alone, which may yet be taken back.
         completed: it was watched to the end.
+        kept_out: it counts no more, see `streamapp.features.trust`.
+        ratio: what it has added to ratio_sum, −1 if it has not been counted there.
         grown: by half-life, Σ of the growth of `watched_ms`, each weighed by its age at `start_ms`:
             what it has added to the counter, should it be taken back.
     """
@@ -62,6 +64,8 @@ class Playback(msgspec.Struct, gc=False):
     closed: bool = False
     timed_out: bool = False
     completed: bool = False
+    kept_out: bool = False
+    ratio: float = -1.0
     grown: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def update(
@@ -113,7 +117,20 @@ class Playback(msgspec.Struct, gc=False):
     def _closing(self, sign: float) -> Amounts:
         amounts = [("closed", sign)]
         if self.duration_ms:
-            amounts += [("ratio_sum", sign * min(self._ratio(), MAX_RATIO)), ("ratio_n", sign)]
+            ratio = min(self._ratio(), MAX_RATIO)
+            self.ratio = ratio if sign > 0 else -1.0
+            amounts += [("ratio_sum", sign * ratio), ("ratio_n", sign)]
+        return amounts
+
+    def counted(self) -> Amounts:
+        """Return what it has added so far, at `start_ms`."""
+        amounts = [("watches", 1.0)]
+        if self.completed:
+            amounts.append(("completes", 1.0))
+        if self.closed:
+            amounts.append(("closed", 1.0))
+        if self.closed and self.ratio >= 0.0:
+            amounts += [("ratio_sum", self.ratio), ("ratio_n", 1.0)]
         return amounts
 
     def _ratio(self) -> float:
@@ -125,7 +142,7 @@ def playback_key(playback_id: str, item_id: str) -> bytes:
     return digest(f"{len(playback_id)}:{playback_id}{item_id}")
 
 
-_RECORD = Struct("<8sIqqqqBddd")
+_RECORD = Struct("<8sIqqqqBdddd")
 _SIZE = _RECORD.size
 
 
@@ -134,7 +151,7 @@ def _table() -> PackedTable:
 
 
 class Playbacks(msgspec.Struct, gc=False, array_like=True):
-    """The playbacks of a viewer by key, open and closed, packed in 69 bytes each."""
+    """The playbacks of a viewer by key, open and closed, packed in 77 bytes each."""
 
     table: PackedTable = msgspec.field(default_factory=_table)
 
@@ -153,7 +170,11 @@ class Playbacks(msgspec.Struct, gc=False, array_like=True):
             playback.last_ms,
             playback.watched_ms,
             playback.duration_ms,
-            playback.closed + 2 * playback.timed_out + 4 * playback.completed,
+            playback.closed
+            + 2 * playback.timed_out
+            + 4 * playback.completed
+            + 8 * playback.kept_out,
+            playback.ratio,
             *playback.grown,
         )
         bucket = self.table.bucket(key)
@@ -180,8 +201,18 @@ class Playbacks(msgspec.Struct, gc=False, array_like=True):
 
 
 def _unpacked(fields: tuple[Any, ...]) -> Playback:
-    _, item, start_ms, last_ms, watched_ms, duration_ms, flags, *grown = fields
-    closed, timed_out, completed = bool(flags & 1), bool(flags & 2), bool(flags & 4)
+    _, item, start_ms, last_ms, watched_ms, duration_ms, flags, ratio, *grown = fields
+    closed, timed_out, completed, kept_out = (bool(flags & bit) for bit in (1, 2, 4, 8))
     return Playback(
-        item, start_ms, last_ms, watched_ms, duration_ms, closed, timed_out, completed, (*grown,)
+        item,
+        start_ms,
+        last_ms,
+        watched_ms,
+        duration_ms,
+        closed,
+        timed_out,
+        completed,
+        kept_out,
+        ratio,
+        (*grown,),
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from streamapp.events import Impression
 from streamapp.features.decay import SPAN_MS, growth
 from streamapp.signals import SCHEMA
 
@@ -54,19 +53,30 @@ class QueryDeltas:
         sums[2] += amount * f1
         sums[3] += amount * f2
 
-    def add_search(self, query: str, slate: Impression, rates: list[float]) -> None:
-        """Count a search: its items as shown at their positions, or that it found nothing."""
-        time_ms = slate.occurred_at_ms
-        self.add(query, time_ms, "searches", 1.0)
-        if not slate.items:
-            self.add(query, time_ms, "zero_results", 1.0)
+    def add_search(
+        self,
+        query: str,
+        time_ms: int,
+        item_ids: list[str],
+        rates: list[float],
+        amount: float = 1.0,
+    ) -> None:
+        """Count a search, or take one back: its items as shown, or that it found nothing.
+
+        Args:
+            rates: mean click rate of each item's position.
+        """
+        self.add(query, time_ms, "searches", amount)
+        if not item_ids:
+            self.add(query, time_ms, "zero_results", amount)
             return
         _, weight, _ = growth(time_ms - self._landmark_ms)
+        weight *= amount
         items = self._pending[query].items
-        for slot, rate in zip(slate.items, rates, strict=True):
-            sums = items.get(slot.item_id)
+        for item_id, rate in zip(item_ids, rates, strict=True):
+            sums = items.get(item_id)
             if sums is None:
-                sums = items[slot.item_id] = [0.0, 0.0, 0.0]
+                sums = items[item_id] = [0.0, 0.0, 0.0]
             sums[_IMPRESSIONS] += weight
             sums[_EXPECTED] += weight * rate
 

@@ -162,6 +162,19 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
                 found[item] = None
         return list(found)
 
+    def since(self, time_ms: int) -> list[tuple[int, int, bytes]]:
+        """Return the actions from a time on, newest first: time, index in ACTIONS, item.
+
+        The item is as it is kept: enough to tell whether two are the same; `item_of` reads it.
+        """
+        found = []
+        for item, code, digits in _ENTRY.findall(self.actions):
+            at_ms = int(digits)
+            if at_ms < time_ms:
+                break
+            found.append((at_ms, code[0] - 2, item))
+        return found
+
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""
         return self.actions.count(_CODES[action])
@@ -181,6 +194,15 @@ def _since(entries: list[bytes], begin: bytes) -> list[bytes]:
         for entry in entries
         if entry[_CODE_AT:_TIME_AT] in _ALL_CODES and entry[_TIME_AT:] >= begin
     ]
+
+
+def item_of(kept: bytes) -> str:
+    """Return the item id of an action as `RecentActions.since` gives it.
+
+    >>> item_of(b"i1")
+    'i1'
+    """
+    return _text(kept)
 
 
 def _text(escaped: bytes) -> str:

@@ -30,6 +30,7 @@ from itertools import pairwise
 
 from streamapp.events import Click, Impression
 from streamapp.features.decay import MINUTE_MS
+from streamapp.features.item_names import ItemNames, unpacked
 from streamapp.features.journal import CLICK, Clicked, Journal, Shown, Slots, request_tag
 from streamapp.features.queries import normalised
 from streamapp.features.query_deltas import QueryDeltas
@@ -67,7 +68,8 @@ def show(
     alone = journal.newest_search_ms < shown.time_ms - REFORMULATION_MS
     before = _NONE if alone else _reformulated(journal, shown.time_ms)
     if query is not None:
-        deltas.add_search(query, event, rates)
+        ids = [slot.item_id for slot in event.items]
+        deltas.add_search(query, shown.time_ms, ids, rates)
         if not alone:
             _touch_neighbours(journal, query, shown.time_ms, deltas)
     _claim(journal, shown, event, slots, deltas)
@@ -158,12 +160,19 @@ def _reformulated(journal: Journal, time_ms: int) -> _Reformulated:
     """
     if journal.newest_search_ms < time_ms:
         return _NONE
+    to_ms = time_ms + REFORMULATION_MS
+    return _given_up(journal, _near(journal, time_ms), time_ms, to_ms)
+
+
+def _given_up(
+    journal: Journal, searches: list[tuple[Shown, str]], from_ms: int, to_ms: int
+) -> _Reformulated:
+    """Return which of these searches, in order, are given up at these times, ends included."""
     found: _Reformulated = Counter()
-    for (first, query), (second, other_query) in pairwise(_near(journal, time_ms)):
-        if (
-            query == other_query
-            or not time_ms <= second.time_ms <= first.time_ms + REFORMULATION_MS
-        ):
+    for (first, query), (second, other_query) in pairwise(searches):
+        if query == other_query or not from_ms <= second.time_ms <= to_ms:
+            continue
+        if second.time_ms - first.time_ms > REFORMULATION_MS:
             continue
         if not _is_clicked(journal, first, second.time_ms):
             found[query, second.time_ms] += 1
@@ -187,4 +196,24 @@ def _count_reformulated(
     for (query, at_ms), amount in (after - before).items():
         deltas.add(query, at_ms, "reformulations", float(amount))
     for (query, at_ms), amount in (before - after).items():
+        deltas.add(query, at_ms, "reformulations", -float(amount))
+
+
+def retract(journal: Journal, names: ItemNames, since_ms: int, deltas: QueryDeltas) -> None:
+    """Take back what a viewer's searches and clicks from a time on have counted.
+
+    Not taken back is what was expected of the items' positions.
+    """
+    for shown, slots in journal.since(since_ms):
+        if shown.query is not None:
+            ids = [names.name(number) for number in unpacked(slots.items)]
+            rates = [0.0] * len(ids)
+            deltas.add_search(shown.query, shown.time_ms, ids, rates, -1.0)
+    for known in journal.clicked(since_ms, journal.newest_click_ms):
+        (number,) = unpacked(known.item)
+        owner = max(journal.showing(known), default=None)
+        _count(known, owner, names.name(number), -1.0, deltas)
+    searches = journal.searches(since_ms - REFORMULATION_MS, journal.newest_search_ms)
+    given_up = _given_up(journal, searches, since_ms, journal.newest_search_ms)
+    for (query, at_ms), amount in given_up.items():
         deltas.add(query, at_ms, "reformulations", -float(amount))

@@ -13,7 +13,7 @@ import msgspec
 from streamapp.events import Click, Impression, Watch
 
 
-class ShownStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="shown-1"):
+class ShownStep(msgspec.Struct, gc=False, array_like=True, tag="shown-1"):
     """A slate as it was shown, and what was known then.
 
     Attributes:
@@ -25,6 +25,7 @@ class ShownStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sho
         clicks, watches, completes: among the viewer's last 50 actions.
         features: for each slot, what the catalog said of its item, as a JSON object: the number
             of that text in `ItemNames`.
+        trust: in the viewer, when the event counted or did not; set when the step is taken.
     """
 
     number: int
@@ -37,9 +38,10 @@ class ShownStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="sho
     watches: int
     completes: int
     features: list[int]
+    trust: bytes = b""
 
 
-class ActedStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="acted-1"):
+class ActedStep(msgspec.Struct, gc=False, array_like=True, tag="acted-1"):
     """An action, and category and creator of its item; the other fields as in `ShownStep`."""
 
     number: int
@@ -48,9 +50,10 @@ class ActedStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="act
     event: Click
     category: str | None
     creator: str | None
+    trust: bytes = b""
 
 
-class WatchedStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="watched-1"):
+class WatchedStep(msgspec.Struct, gc=False, array_like=True, tag="watched-1"):
     """A heartbeat, and category and creator of its item; the other fields as in `ShownStep`."""
 
     number: int
@@ -59,6 +62,7 @@ class WatchedStep(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="w
     event: Watch
     category: str | None
     creator: str | None
+    trust: bytes = b""
 
 
 Step = ShownStep | ActedStep | WatchedStep

@@ -33,6 +33,7 @@ class Viewer(msgspec.Struct, gc=False, array_like=True):
         published_ms: stream time of the last signal.
         owed: the signal has changed since.
         slates: those still needed by request, oldest first.
+        trust: packed, see `streamapp.features.trust`.
     """
 
     version: int = _ROW_VERSION
@@ -51,6 +52,7 @@ class Viewer(msgspec.Struct, gc=False, array_like=True):
     slates: dict[str, tuple[Slate, ...]] = msgspec.field(default_factory=dict)
     profile: Profile = msgspec.field(default_factory=Profile)
     journal: Journal = msgspec.field(default_factory=Journal)
+    trust: bytes = b""
 
     def add_slate(self, slate: Slate) -> None:
         """Keep a slate."""

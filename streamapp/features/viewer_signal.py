@@ -9,6 +9,7 @@ import msgspec
 from streamapp.features.parameters import Parameters
 from streamapp.features.profile import Profile
 from streamapp.features.sessions import newest
+from streamapp.features.trust import unpack
 from streamapp.features.viewer import Viewer
 from streamapp.signals import Habits, ViewerSession, ViewerSignal
 
@@ -19,6 +20,7 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
     """Return a viewer's signal, as of their newest event; it has been one already."""
     profile, as_of_ms = viewer.profile, viewer.newest_ms
     session, habits = newest(profile.sessions), profile.habits
+    trust = unpack(viewer.trust)
     prior = parameters.prior("watch_ratio", None, as_of_ms)
     # Some of it is kept as nearly JSON, and goes in as it is.
     recent: Any = viewer.recent.json()
@@ -28,6 +30,8 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
             viewer_id=viewer.viewer_id,
             as_of_ms=as_of_ms,
             computed_at_ms=computed_at_ms,
+            trust=trust.name,
+            trust_reasons=trust.reason_names,
             recent=recent,
             affinity=affinity,
             session=ViewerSession(

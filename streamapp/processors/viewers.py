@@ -4,6 +4,7 @@
 
     events.impressions ─┐              ┌─▶ activity.items     what it adds to the items' counters
                         │              ├─▶ activity.queries   what it adds to the queries searched
+                        │              ├─▶ activity.sessions  how it looks, to learn anomalies from
     events.clicks      ─┼─▶ the viewer ┼─▶ training.examples  slates with what came of them
     events.watches     ─┤              ├─▶ signals.viewers    what the viewer did, and cares for
     privacy.erasures   ─┘              └─▶ activity.pairs     items engaged in one session
@@ -35,6 +36,7 @@ from streamapp.features.digest import digest
 from streamapp.features.examples import SEGMENT, examples
 from streamapp.features.item_names import ItemNames
 from streamapp.features.journal import REQUEST_MS
+from streamapp.features.judge import Figure, Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
@@ -51,6 +53,7 @@ ERASURES = "privacy.erasures"
 ITEMS = "activity.items"
 QUERIES = "activity.queries"
 PAIRS = "activity.pairs"
+SESSIONS = "activity.sessions"
 EXAMPLES = "training.examples"
 SIGNALS = "signals.viewers"
 
@@ -61,6 +64,7 @@ _DECODE: dict[str, Callable[[bytes], Impression | Click | Watch | Erasure]] = {
     ERASURES: decode_erasure,
 }
 _SEGMENT_KEY = SEGMENT.encode()
+_SESSION_KEY = b"session"
 
 
 class Viewers:
@@ -85,8 +89,18 @@ class Viewers:
         grace_ms, window_ms = settings.grace_ms, settings.longest_window_ms
         names = self._names = ItemNames(grace_ms + max(REQUEST_MS, window_ms))
         self._outcome = Outcome()
-        self._conduct = Conduct(self._outcome, names, parameters, grace_ms, window_ms)
-        again = Conduct(Outcome(), names, parameters, grace_ms, window_ms)
+        out = settings.keep_out_bots
+        self._judge = Judge(catalog, parameters, session_keep_rate=settings.session_keep_rate)
+        self._conduct = Conduct(
+            self._outcome,
+            names,
+            parameters,
+            grace_ms,
+            window_ms,
+            keeps_out=out,
+            judge=self._judge,
+        )
+        again = Conduct(Outcome(), names, parameters, grace_ms, window_ms, keeps_out=out)
         self._again = again
         self._viewers = ViewerStore(names, again.take_again, settings.idle_ms, grace_ms)
         # What the next cut takes out, besides the rows and the outcome.
@@ -154,6 +168,7 @@ class Viewers:
         self._viewers.erase(viewer_id, requested_ms)
         self._touched.pop(viewer_id, None)
         self._owed.pop(viewer_id, None)
+        self._judge.forget(viewer_id)
         self._erased[viewer_id] = None
 
     def advance(self, stream_time_ms: int) -> None:
@@ -195,6 +210,8 @@ class Viewers:
             cut.emit(QUERIES, query, delta)
         for shard, delta in outcome.pairs.take():
             cut.emit(PAIRS, shard, delta)
+        for session in self._judge.take_sessions():
+            cut.emit(SESSIONS, _SESSION_KEY, session)
         labelled, outcome.labelled = outcome.labelled, []
         keep_rate = self._settings.negative_keep_rate
         for viewer_id, slate, said in labelled:
@@ -213,6 +230,7 @@ class Viewers:
         viewer = self._viewers.get(viewer_id)
         if viewer is None:
             self._owed.pop(viewer_id, None)
+            self._judge.forget(viewer_id)
             cut.emit(SIGNALS, viewer_id, None)
             return
         if cut.stream_time_ms - viewer.published_ms >= PUBLISH_EVERY_MS:
@@ -231,6 +249,10 @@ class Viewers:
     def ready(self) -> None:
         """All rows are in; who is needed of the viewers is woken when the stream time is told."""
         self._restored = True
+
+    def labelled_gauges(self) -> list[Figure]:
+        """Viewers and actions by trust, as the engine's metrics name them."""
+        return self._judge.figures(len(self._viewers))
 
     @property
     def rows(self) -> int:

@@ -18,6 +18,8 @@ class ViewersSettings:
         negative_keep_rate: share of the examples without a click that is given.
         grace_ms: how late an event may be; what it may refer to is remembered as long.
         idle_ms: a viewer without events for so long (to the hour) is forgotten.
+        keep_out_bots: what a bot does counts for nothing; if not, it is only said who is one.
+        session_keep_rate: share of the viewers whose sessions anomalies are learnt from.
     """
 
     click_window_ms: int = 120_000
@@ -25,6 +27,8 @@ class ViewersSettings:
     negative_keep_rate: float = 1.0
     grace_ms: int = DAY_MS
     idle_ms: int = 30 * DAY_MS
+    keep_out_bots: bool = True
+    session_keep_rate: float = 1.0
 
     def click_window(self, surface: str) -> int:
         """Return the click window of a surface."""

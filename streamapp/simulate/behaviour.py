@@ -78,14 +78,14 @@ class Human:
         self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
     ) -> list[Happening]:
         """Return the slates of one visit with all that follows from them, by event time."""
-        scene = _Scene(world, viewer, visit_id, draw)
+        scene = Scene(world, viewer, visit_id, draw)
         while True:
             at_ms = self._slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
             if draw.random() >= self.next_slate:
                 break
-        return sorted(scene.happened, key=lambda happening: happening.event["occurred_at_ms"])
+        return scene.in_order()
 
-    def _slate(self, scene: _Scene, at_ms: int) -> int:
+    def _slate(self, scene: Scene, at_ms: int) -> int:
         """Play one slate; returns when the viewer is done with it."""
         world, draw = scene.world, scene.draw
         surface = draw.choices(world.surfaces, [s.weight for s in world.surfaces])[0]
@@ -98,7 +98,7 @@ class Human:
         request_id = scene.show(surface, placed, query, at_ms)
         clicked = []
         for position, (item, _, _) in enumerate(placed, 1):
-            shown = _Shown(item, surface, position, request_id, query)
+            shown = Shown(item, surface, position, request_id, query)
             clicked += self._look(scene, shown, at_ms)
         busy_until = at_ms + self.reaction_ms
         for clicked_at, shown in sorted(clicked, key=lambda click: click[0]):
@@ -107,7 +107,7 @@ class Human:
                 busy_until = self._watch(scene, shown, busy_until + scene.pause(500))
         return busy_until
 
-    def _look(self, scene: _Scene, shown: _Shown, at_ms: int) -> list[tuple[int, _Shown]]:
+    def _look(self, scene: Scene, shown: Shown, at_ms: int) -> list[tuple[int, Shown]]:
         """Let the viewer act on one shown item; returns when it was clicked, if it was."""
         draw, item = scene.draw, shown.item
         chance = scene.world.click_probability(
@@ -126,7 +126,7 @@ class Human:
         self._follow_up(scene, shown, at_ms)
         return [(at_ms, shown)]
 
-    def _follow_up(self, scene: _Scene, shown: _Shown, at_ms: int) -> None:
+    def _follow_up(self, scene: Scene, shown: Shown, at_ms: int) -> None:
         draw = scene.draw
         for action, chance in (
             ("like", self.likes),
@@ -142,7 +142,7 @@ class Human:
                 price = round(draw.uniform(5, 120), 2)
                 scene.act("purchase", shown, at_ms + scene.pause(30_000), price=price)
 
-    def _watch(self, scene: _Scene, shown: _Shown, at_ms: int) -> int:
+    def _watch(self, scene: Scene, shown: Shown, at_ms: int) -> int:
         """Play one playback; returns when it ends."""
         draw, item = scene.draw, shown.item
         completes = False
@@ -163,7 +163,7 @@ class Human:
         return at_ms + watched
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """An item where the viewer met it."""
 
     item: Item
@@ -173,8 +173,12 @@ class _Shown(NamedTuple):
     query: str | None
 
 
-class _Scene:
-    """One visit being played: makes ids and events, and keeps what happened."""
+class Scene:
+    """One visit being played: makes ids and events, and keeps what happened.
+
+    Attributes:
+        happened: events so far, in the order they were thought of.
+    """
 
     def __init__(self, world: World, viewer: Viewer, visit_id: str, draw: Random) -> None:
         self.world = world
@@ -183,6 +187,10 @@ class _Scene:
         self.happened: list[Happening] = []
         self._visit_id = visit_id
         self._ids: Iterator[int] = count()
+
+    def in_order(self) -> list[Happening]:
+        """Return what happened by event time."""
+        return sorted(self.happened, key=lambda happening: happening.event["occurred_at_ms"])
 
     def pause(self, mean_ms: float) -> int:
         """Draw a waiting time, ms: exponential, at least 1."""
@@ -199,12 +207,12 @@ class _Scene:
         self._add(IMPRESSIONS, surface, at_ms, extra)
         return request_id
 
-    def act(self, action: str, shown: _Shown, at_ms: int, **extra: Any) -> None:
+    def act(self, action: str, shown: Shown, at_ms: int, **extra: Any) -> None:
         """Add an action on an item."""
         named = {"action": action, **self._place(shown), "position": shown.position}
         self._add(CLICKS, shown.surface, at_ms, {**named, "query": shown.query, **extra})
 
-    def play(self, shown: _Shown, at_ms: int, beats: list[tuple[str, int]]) -> None:
+    def play(self, shown: Shown, at_ms: int, beats: list[tuple[str, int]]) -> None:
         """Add a playback: its heartbeats as (state, watched ms)."""
         playback_id = f"{self._visit_id}-p{next(self._ids)}"
         fixed = {
@@ -217,7 +225,7 @@ class _Scene:
             beat = {**fixed, "state": state, "watched_ms": watched_ms}
             self._add(WATCHES, shown.surface, at_ms + watched_ms, beat, playback_id)
 
-    def _place(self, shown: _Shown) -> dict[str, Any]:
+    def _place(self, shown: Shown) -> dict[str, Any]:
         return {"item_id": shown.item.item_id, "request_id": shown.request_id}
 
     def _add(

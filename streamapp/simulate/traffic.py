@@ -10,6 +10,7 @@ from random import Random
 import msgspec
 
 from streamapp.simulate.behaviour import Behaviour, Human
+from streamapp.simulate.bots import BEHAVIOURS
 from streamapp.simulate.delivery import Delivery, Sent
 from streamapp.simulate.world import World
 
@@ -49,6 +50,7 @@ def traffic(
 
     Args:
         rate: records a second, on average, once playbacks begun early have run their course.
+        behaviour: of the human viewers; bots have their own.
         seed: of this stream; records of streams with different seeds have different ids.
     """
     behaviour = behaviour or Human()
@@ -78,4 +80,5 @@ def _visit(
     """Return what one visit sends; all of it follows from the world's seed and the visit's id."""
     draw = Random(f"{world.seed}:{visit_id}")
     viewer = world.viewer(int(world.viewers * draw.random() ** BUSY_VIEWERS))
+    behaviour = BEHAVIOURS[viewer.bot] if viewer.bot else behaviour
     return delivery.deliver(behaviour.visit(world, viewer, visit_id, at_ms, draw), draw)

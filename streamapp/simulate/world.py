@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from operator import mul
 from random import Random
 
+BOTS = ("burster", "metronome", "repeater", "scraper")
+"""Kinds of bots, see `streamapp.simulate.bots`."""
+
 CATEGORIES = ("drama", "comedy", "sport", "news", "music", "cooking", "fashion", "gaming")
 KINDS = ("short", "vod", "live", "product")
 KIND_WEIGHTS = (5, 3, 1, 1)
@@ -96,12 +99,14 @@ class Viewer:
 
     Attributes:
         taste: what is added to the log-odds of a click by each category, and by quality.
+        bot: which kind of bot the viewer is; None for a human.
     """
 
     viewer_id: str
     device: str
     country: str
     taste: tuple[float, ...]
+    bot: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,6 +118,7 @@ class World:
         completion_bias: log-odds of a started playback of such an item being watched to its end.
         taste_spread: standard deviation of tastes; 0 makes all viewers alike.
         pace: factor on every duration and delay: 0.1 lives ten times as fast.
+        bots: share of the viewers that are bots; which ones follows from the seed.
     """
 
     seed: int
@@ -123,6 +129,7 @@ class World:
     completion_bias: float = -0.5
     taste_spread: float = 1.2
     pace: float = 1.0
+    bots: float = 0.0
     catalog: tuple[Item, ...] = field(init=False)
     _viewers: dict[int, Viewer] = field(init=False, repr=False, default_factory=dict)
     _pools: dict[tuple[str, str | None], tuple[Item, ...]] = field(
@@ -156,7 +163,9 @@ class World:
         if known is None:
             draw = Random(f"{self.seed}:viewer:{number}")
             taste = (*(draw.gauss(0.0, self.taste_spread) for _ in CATEGORIES), 1.0)
-            known = Viewer(f"v{number}", draw.choice(DEVICES), draw.choice(COUNTRIES), taste)
+            device, country = draw.choice(DEVICES), draw.choice(COUNTRIES)
+            bot = draw.choice(BOTS) if draw.random() < self.bots else None
+            known = Viewer(f"v{number}", device, country, taste, bot)
             self._viewers[number] = known
         return known
 

@@ -16,7 +16,13 @@ from streamapp.settings import Settings
 def settings(kafka: str) -> Iterator[Settings]:
     """Settings whose topics and groups nobody else has; the topics do not exist yet."""
     own = f"t{uuid.uuid4().hex[:8]}"
-    made = Settings(bootstrap_servers=kafka, topic_prefix=f"{own}.", app_id=own, partitions=3)
+    made = Settings(
+        bootstrap_servers=kafka,
+        topic_prefix=f"{own}.",
+        app_id=own,
+        partitions=3,
+        keep_out_bots=False,  # tests click as fast as they like
+    )
     yield made
     asyncio.run(_remove_topics(made))
 

@@ -135,6 +135,7 @@ def own_settings(own_kafka) -> Settings:
         topic_prefix=f"{own}.",
         app_id=own,
         partitions=PARTITIONS,
+        keep_out_bots=False,
     )
 
 

@@ -86,7 +86,7 @@ def _profile(
             "category": _affinity(events, as_of_ms, catalog, "category"),
             "creator": _affinity(events, as_of_ms, catalog, "creator_id"),
         },
-        "session": _session(viewer_id, events),
+        "session": newest_session(viewer_id, events),
         "seen": _latest(
             [
                 (event["occurred_at_ms"], slot["item_id"])
@@ -151,7 +151,7 @@ def _grown(heartbeats: list[dict[str, Any]]) -> Timed:
     return grown
 
 
-def _session(viewer_id: str, events: list[Event]) -> Expected:
+def newest_session(viewer_id: str, events: list[Event]) -> Expected:
     """Go back from the newest event as long as the gaps are under 30 min."""
     times = sorted({event["occurred_at_ms"] for _, event in events}, reverse=True)
     started_ms = times[0]

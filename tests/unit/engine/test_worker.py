@@ -145,3 +145,20 @@ def test_the_first_failure_is_the_one_told(worker):
 def test_a_failure_nobody_can_name_is_one_all_the_same(worker):
     worker.fail(None)
     assert isinstance(worker._failure, StreamappError)
+
+
+def test_what_a_processor_shows_of_itself_is_told_by_partition_and_its_own_labels(worker):
+    class Showing(Tally):
+        def gauges(self) -> dict[str, float]:
+            return {"model_auc": 0.5}
+
+        def labelled_gauges(self) -> list[tuple[str, dict[str, str], float]]:
+            return [("viewers_by_trust", {"trust": "bot"}, 3.0)]
+
+    own(worker, 4).task.processors = [Showing()]
+    own(worker, 5)
+    worker._reading = None
+    shown = [tuple(gauge) for gauge in worker._gauges()]
+    assert ("model_auc", {"partition": "4"}, 0.5) in shown
+    assert ("viewers_by_trust", {"partition": "4", "trust": "bot"}, 3.0) in shown
+    assert not [name for name, labels, _ in shown if labels.get("partition") == "5"]

@@ -166,6 +166,8 @@ def test_a_table_keeps_playbacks_apart_and_as_they_are() -> None:
             number % 2 == 0,
             number % 3 == 0,
             number % 5 == 0,
+            number % 7 == 0,
+            number / 500,
             (number * 0.5, 1.0, 2.0),
         )
         table.put(key, Playback(0, 0, 0))

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.events import decode_impression
 from streamapp.features.decay import DAY_MS, HALF_LIVES, HOUR_MS
 from streamapp.features.query_deltas import MAX_ITEMS, QueryDeltas
 from streamapp.signals import QueryDelta
@@ -22,16 +21,9 @@ def take(deltas: QueryDeltas) -> list[QueryDelta]:
     return [delta for _, delta in taken]
 
 
-def slate(at_ms: int, *item_ids: str) -> bytes:
-    slots = [{"item_id": item_id, "position": n} for n, item_id in enumerate(item_ids, 1)]
-    event = {"event_id": "e", "occurred_at_ms": at_ms, "viewer_id": "v", "request_id": "r"}
-    return msgspec.json.encode(event | {"surface": "search", "items": slots})
-
-
 def search(deltas: QueryDeltas, query: str, at_ms: int, *item_ids: str) -> None:
-    event = decode_impression(slate(at_ms, *item_ids))
-    rates = [0.1 / slot.position for slot in event.items]
-    deltas.add_search(query, event, rates)
+    rates = [0.1 / position for position in range(1, len(item_ids) + 1)]
+    deltas.add_search(query, at_ms, list(item_ids), rates)
 
 
 entries = st.lists(

@@ -14,6 +14,7 @@ import pytest
 from streamapp import replay
 from streamapp.cli import main
 from streamapp.errors import ConfigurationError, ProcessorFailed
+from streamapp.processors.anomalies import AnomaliesSettings
 from streamapp.processors.viewers import Viewers
 from streamapp.settings import Settings
 from streamapp.simulate import Delivery, Sent, World, catalog, spoiled, traffic
@@ -510,3 +511,27 @@ def test_a_target_that_holds_anything_is_left_alone(tmp_path, capsys):
     assert [path.name for path in source.iterdir()] == ["events.clicks.jsonl"]
     assert main(["replay", "--from", str(source), "--to", str(source / "events.clicks.jsonl")]) == 2
     assert "is no directory" in capsys.readouterr().err
+
+
+# --- bots ---------------------------------------------------------------------------------------
+
+
+def test_bots_are_told_and_unusual_sessions_learnt_the_same_way_each_time(tmp_path, monkeypatch):
+    small = AnomaliesSettings(window=5, least_scored=5)
+    monkeypatch.setattr("streamapp.processors.anomalies.AnomaliesSettings", lambda: small)
+    world = World(seed=9, viewers=40, items=60, bots=0.2)
+    sent = list(islice(traffic(world, start_ms=START, rate=4.0, seed=2), 8_000))
+    lines = lines_of([*catalog(world, START), *sent])
+    first = run(write(tmp_path / "in", **lines), tmp_path / "first")
+    assert content(run(tmp_path / "in", tmp_path / "again", read=7)) == content(first)
+    trusted = {key: signal["trust"] for key, signal in last(first, "signals.viewers").items()}
+    bots = {key for key, trust in trusted.items() if trust == "bot"}
+    assert len(bots) >= 5
+    assert {world.viewer(int(key[1:])).bot is not None for key in bots} == {True}
+    learnt = values(first, "control.parameters")
+    assert "anomaly/session" in {parameter["name"] for parameter in learnt}
+    # Given what was learnt, as it was live, the same comes out.
+    given = write(tmp_path / "given", **lines, control_parameters=learnt)
+    second = run(given, tmp_path / "second")
+    for topic in ("signals.viewers", "signals.items", "training.examples", "control.parameters"):
+        assert content(second)[topic] == content(first)[topic], topic
