@@ -12,6 +12,7 @@ takes 1 KB where 50 objects take 10.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from io import BytesIO
 from typing import NamedTuple
@@ -42,6 +43,10 @@ _EXPANDED = {
 }
 _ENTRY = re.compile(rb"\x01([^\x01-\x1f]*)([\x02-\x0b])([0-9]+)")
 _FIRST_SLOT = ord("0")
+_BYTES, _ALL_CODES = bytes(range(256)), b"".join(_CODES.values())
+_SEPARATED = bytes.maketrans(_ALL_CODES, _ITEM * len(ACTIONS))
+_INDEXED = bytes.maketrans(_ALL_CODES, _BYTES[: len(ACTIONS)])
+_NO_CODES = _BYTES.translate(None, _ALL_CODES)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(str).decode
@@ -165,13 +170,11 @@ class RecentActions(msgspec.Struct, gc=False):
 
         The item is as it is kept: enough to tell whether two are the same; `item_of` reads it.
         """
-        found = []
-        for item, code, digits in _ENTRY.findall(self.actions):
-            at_ms = int(digits)
-            if at_ms < time_ms:
-                break
-            found.append((at_ms, code[0] - 2, item))
-        return found
+        _, *parts = self.actions.translate(_SEPARATED).split(_ITEM)
+        items, digits = parts[::2], parts[1::2]
+        count = bisect_right(digits, -time_ms, key=_backwards)
+        actions = self.actions.translate(_INDEXED, _NO_CODES)
+        return list(zip(map(int, digits[:count]), actions, items, strict=False))
 
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""
@@ -183,6 +186,10 @@ class RecentActions(msgspec.Struct, gc=False):
         if end < 0:
             return None
         return _text(self.actions[self.actions.rfind(_ITEM, 0, end) + 1 : end])
+
+
+def _backwards(digits: bytes) -> int:
+    return -int(digits)
 
 
 def item_of(kept: bytes) -> str:
