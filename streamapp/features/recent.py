@@ -12,6 +12,7 @@ takes 1 KB where 50 objects take 10.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from io import BytesIO
 from typing import NamedTuple
@@ -56,6 +57,10 @@ _TIME_AT, _CODE_AT = -_DIGITS, -_DIGITS - 1
 """Where time and action are in an entry with such a time."""
 
 _SHORTEST_MS, _LONGEST_MS = 10 ** (_DIGITS - 1), 10**_DIGITS - 1
+_BYTES, _EVERY_CODE = bytes(range(256)), b"".join(_CODES.values())
+_SEPARATED = bytes.maketrans(_EVERY_CODE, _ITEM * len(ACTIONS))
+_INDEXED = bytes.maketrans(_EVERY_CODE, _BYTES[: len(ACTIONS)])
+_NO_CODES = _BYTES.translate(None, _EVERY_CODE)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(str).decode
@@ -167,13 +172,11 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
 
         The item is as it is kept: enough to tell whether two are the same; `item_of` reads it.
         """
-        found = []
-        for item, code, digits in _ENTRY.findall(self.actions):
-            at_ms = int(digits)
-            if at_ms < time_ms:
-                break
-            found.append((at_ms, code[0] - 2, item))
-        return found
+        _, *parts = self.actions.translate(_SEPARATED).split(_ITEM)
+        items, digits = parts[::2], parts[1::2]
+        count = bisect_right(digits, -time_ms, key=_backwards)
+        actions = self.actions.translate(_INDEXED, _NO_CODES)
+        return list(zip(map(int, digits[:count]), actions, items, strict=False))
 
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""
@@ -194,6 +197,10 @@ def _since(entries: list[bytes], begin: bytes) -> list[bytes]:
         for entry in entries
         if entry[_CODE_AT:_TIME_AT] in _ALL_CODES and entry[_TIME_AT:] >= begin
     ]
+
+
+def _backwards(digits: bytes) -> int:
+    return -int(digits)
 
 
 def item_of(kept: bytes) -> str:

@@ -2,13 +2,13 @@
 
 ::
 
-              found something        found something, the third time in a row
-        ok ────────────────▶ suspect ────────────────────────────────▶ bot
-           ◀────────────────         ◀────────────────────────────────
+              found something        found something, the second time in a row
+        ok ────────────────▶ suspect ─────────────────────────────────▶ bot
+           ◀────────────────         ◀─────────────────────────────────
               1 h without              6 h without
 
 A viewer's **deliberate** actions (`streamapp.features.trust_rules`) are counted in the order in
-which they are merged; duplicates are not. With every 4th of them, late ones included, the rules
+which they are merged; duplicates are not. With every 8th of them, late ones included, the rules
 look at what the viewer did within the hour: a **look**. With every 16th the look also takes the
 vector of the session (`streamapp.features.session_vector`): it is an anomaly if its score by the
 control.parameters `anomaly/session` in force at that time is at or above the threshold in there
@@ -16,9 +16,9 @@ control.parameters `anomaly/session` in force at that time is at or above the th
 
 * A look that finds anything, an anomaly included, makes an ok viewer a suspect.
 * **Strikes** are the looks in a row in which a rule found something; one in which none did sets
-  them to 0. At the 3rd strike a suspect is a bot. An anomaly is no strike: alone it makes a bot of
+  them to 0. At the 2nd strike a suspect is a bot. An anomaly is no strike: alone it makes a bot of
   a suspect only with the 8th session vector in a row, 128 deliberate actions, that is one.
-* After 6 h in which no look found anything a bot is a suspect again, but with 2 strikes; a suspect
+* After 6 h in which no look found anything a bot is a suspect again, but with 1 strike; a suspect
   is ok after 1 h, counted from when it became one again if it was a bot. Nothing is remembered of
   it then but how many actions there were.
 
@@ -31,11 +31,11 @@ While a viewer is a bot nothing they do reaches items, queries, candidates, expe
 examples; of a playback that did not count in part, nothing counts any more. A suspect counts.
 
 Worked example: a click each 100 ms on one item, from t = 0 on, and nothing else. The look with the
-4th, 8th and 12th action finds nothing: a burst is of 15. That with the 16th finds `burst` (1.4 s
-for 15) and `repeated_item`: suspect, first strike. The 20th: second strike. The 24th also finds
-`regular_intervals`; it is the third strike: bot, at t = 2.3 s. The 24th and all that follow count
-for nothing. If the last look, at t = 60 s, is the last to find something, an event at
-t = 60 s + 6 h + 1 ms finds a suspect, and one at t = 60 s + 7 h + 2 ms an ok viewer.
+8th action finds nothing: a burst is of 15. That with the 16th finds `burst` (1.4 s for 15) and
+`repeated_item`: suspect, first strike. That with the 24th also finds `regular_intervals`; it is
+the second strike: bot, at t = 2.3 s. The 24th and all that follow count for nothing. If a look at
+t = 60 s is the last to find something, an event at t = 60 s + 6 h + 1 ms finds a suspect, and one
+at t = 60 s + 7 h + 2 ms an ok viewer.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ STATES: tuple[State, ...] = ("ok", "suspect", "bot")
 
 TRANSITIONS = frozenset(((OK, SUSPECT), (SUSPECT, BOT), (BOT, SUSPECT), (SUSPECT, OK)))
 
-LOOK_EVERY = 4
+LOOK_EVERY = 8
 VECTOR_EVERY = 16
 """Deliberate actions from one session vector to the next; a multiple of LOOK_EVERY."""
 
-STRIKES = 3
-PROBATION_STRIKES = 2
+STRIKES = 2
+PROBATION_STRIKES = 1
 ANOMALIES = 8
 QUIET_MS = {SUSPECT: HOUR_MS, BOT: 6 * HOUR_MS}
 """How long nothing is to be found until a viewer is trusted a step more."""

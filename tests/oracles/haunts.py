@@ -19,7 +19,7 @@ CATALOG = {
 }
 _gaps = st.sampled_from(((0, 40), (95, 105), (700, 720), (5_000, 5_300), (0, 4_000), (1, 60_000)))
 _pauses = st.sampled_from(
-    (0, 1_000, MINUTE, 29 * MINUTE, HOUR, HOUR + 1, 6 * HOUR, 6 * HOUR + 1, 7 * HOUR + 2, 9 * HOUR)
+    (0, 1_000, MINUTE, 29 * MINUTE, HOUR, HOUR + 1, 6 * HOUR, 6 * HOUR + 20 * MINUTE, 8 * HOUR)
 )
 
 

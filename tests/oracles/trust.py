@@ -71,13 +71,13 @@ class Viewer:
         )
         topic, latest = event
         acted = topic == "events.clicks" and latest["action"] in DELIBERATE
-        if acted and deliberate % 4 == 0:
+        if acted and deliberate % 8 == 0:
             self.look(now_ms, takes_vector=deliberate % 16 == 0)
         return Judged(event, self.state, [name for name in ORDER if name in self.reasons])
 
     def rest(self, now_ms: int) -> None:
         if self.state == "bot" and now_ms - self.since_ms > 6 * HOUR:
-            self.state, self.strikes, self.anomalies = "suspect", 2, 0
+            self.state, self.strikes, self.anomalies = "suspect", 1, 0
             self.since_ms += 6 * HOUR + 1
         if self.state == "suspect" and now_ms - self.since_ms > HOUR:
             self.state, self.strikes, self.anomalies, self.reasons = "ok", 0, 0, set()
@@ -103,7 +103,7 @@ class Viewer:
             self.since_ms = now_ms
             if self.state == "ok":
                 self.state = "suspect"
-            elif self.state == "suspect" and (self.strikes >= 3 or self.anomalies >= 8):
+            elif self.state == "suspect" and (self.strikes >= 2 or self.anomalies >= 8):
                 self.state = "bot"
         if vector is not None and self.state != "bot":
             self.sessions.append(Session(now_ms, vector))

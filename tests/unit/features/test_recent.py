@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.features.recent import ACTIONS, MAX_RECENT, Action, RecentActions
+from streamapp.features.recent import ACTIONS, MAX_RECENT, Action, RecentActions, item_of
 from streamapp.signals import RecentAction
 
 actions = st.lists(
@@ -36,6 +36,17 @@ def test_the_last_50_are_kept_in_any_order_of_arrival(entries: list[Action]) -> 
         recent.add(entry)
     assert published(recent) == as_published(entries)
     assert recent.held == min(len(entries), MAX_RECENT)
+
+
+@given(entries=actions, time_ms=st.integers(0, 31) | st.integers(0, 2**45))
+def test_those_since_a_time_are_given_newest_first(entries: list[Action], time_ms: int) -> None:
+    recent = RecentActions()
+    for entry in entries:
+        recent.add(entry)
+    newest = sorted(entries, reverse=True)[:MAX_RECENT]
+    expected = [(e.occurred_at_ms, e.action, e.item_id) for e in newest]
+    given = [(at_ms, action, item_of(item)) for at_ms, action, item in recent.since(time_ms)]
+    assert given == [entry for entry in expected if entry[0] >= time_ms]
 
 
 @given(entries=actions, more=actions)

@@ -33,17 +33,16 @@ def after(*looks: tuple[int, int], of: Trust | None = None) -> Trust:
 
 
 def a_bot(last_ms: int = 2) -> Trust:
-    return after((BURST, 0), (BURST, 1), (BURST, last_ms))
+    return after((BURST, 0), (BURST, last_ms))
 
 
-def test_the_first_finding_makes_a_suspect_and_the_third_in_a_row_a_bot():
+def test_the_first_finding_makes_a_suspect_and_the_second_in_a_row_a_bot():
     assert after((BURST, 0)).name == "suspect"
-    assert after((BURST, 0), (REPEATED, 1)).name == "suspect"
-    assert after((BURST, 0), (REPEATED, 1), (BURST, 2)).name == "bot"
+    assert after((BURST, 0), (REPEATED, 1)).name == "bot"
 
 
 def test_a_look_without_a_finding_begins_the_row_anew_and_leaves_the_state():
-    broken = after((BURST, 0), (BURST, 1), (0, 2), (BURST, 3), (BURST, 4))
+    broken = after((BURST, 0), (0, 2), (BURST, 3))
     assert broken.name == "suspect"
     assert after((BURST, 5), of=broken).name == "bot"
     assert after((0, 3), (0, 4), of=a_bot()).name == "bot"
@@ -71,8 +70,8 @@ def test_a_look_that_takes_no_vector_does_not_break_a_row_of_anomalies():
 
 
 def test_an_anomaly_is_no_strike():
-    assert after((BURST, 0), (ANOMALY, 1), (BURST, 2), (BURST, 3)).name == "suspect"
-    assert after((BURST, 0), (ANOMALY | BURST, 1), (BURST, 2)).name == "bot"
+    assert after((BURST, 0), (ANOMALY, 1), (BURST, 2)).name == "suspect"
+    assert after((BURST, 0), (ANOMALY | BURST, 1)).name == "bot"
 
 
 def test_a_suspect_is_ok_after_more_than_an_hour_without_a_finding():
@@ -102,7 +101,7 @@ def test_findings_keep_a_bot_one():
 def test_who_was_a_bot_is_one_again_with_one_strike_unless_a_look_found_nothing_before():
     released = a_bot().rested(3 + 6 * HOUR)
     assert after((BURST, 7 * HOUR), of=released).name == "bot"
-    clean = after((0, 7 * HOUR), (BURST, 7 * HOUR + 1), (BURST, 7 * HOUR + 2), of=released)
+    clean = after((0, 7 * HOUR), (BURST, 7 * HOUR + 1), of=released)
     assert clean.name == "suspect"
 
 

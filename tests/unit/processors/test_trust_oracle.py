@@ -141,7 +141,7 @@ def test_the_strategy_meets_every_step_and_every_reason_for_it() -> None:
     steps: set[tuple[str, str]] = set()
     reasons: dict[str, set[str]] = {"ok": set(), "suspect": set(), "bot": set()}
 
-    @settings(max_examples=150, database=None, derandomize=True)
+    @settings(max_examples=400, database=None, derandomize=True)
     @given(events=haunts(("v1",)))
     def look(events: list[Event]) -> None:
         state = "ok"
@@ -151,7 +151,7 @@ def test_the_strategy_meets_every_step_and_every_reason_for_it() -> None:
             reasons[state].update(one.reasons)
 
     look()
-    # Of a bot that rests for 7 h both steps come with one event.
-    back = {("bot", "suspect"), ("suspect", "ok"), ("bot", "ok")}
-    assert steps - {(s, s) for s in reasons} == {("ok", "suspect"), ("suspect", "bot"), *back}
+    drawn = {("ok", "suspect"), ("suspect", "bot"), ("bot", "suspect"), ("suspect", "ok")}
+    # Of a bot that rests for 7 h both steps back come with one event.
+    assert drawn <= steps <= {*drawn, ("bot", "ok"), *((s, s) for s in reasons)}
     assert reasons == {"ok": set(), "suspect": set(ORDER), "bot": set(ORDER)}
