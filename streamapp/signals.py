@@ -414,7 +414,7 @@ class ViewerSignal(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         recent: the last 50 actions, newest first.
-        seen: the last 100 items shown, newest first.
+        seen: the last 50 items shown, newest first.
         hidden: the last 50 items hidden or reported, newest first.
     """
 

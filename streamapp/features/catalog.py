@@ -10,7 +10,6 @@ from streamapp.errors import Rejection
 from streamapp.events import CatalogItem, decode_catalog_item
 
 _encode = msgspec.json.Encoder().encode
-_NOTHING = msgspec.Raw(b"{}")
 
 
 class _ItemFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -27,7 +26,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._items: dict[str, CatalogItem] = {}
-        self._features: dict[str, msgspec.Raw] = {}
+        self._features: dict[str, str] = {}
 
     def update(self, key: str, value: bytes | None) -> bool:
         """Take one record; None deletes. Return whether anything changed.
@@ -51,18 +50,18 @@ class Catalog:
         """Return what is known of an item, None if nothing."""
         return self._items.get(item_id)
 
-    def features(self, item_ids: Iterable[str]) -> tuple[msgspec.Raw, ...]:
+    def features(self, item_ids: Iterable[str]) -> list[str]:
         """Return the features of items, each as a JSON object, empty when it is not known.
 
         An item is shown thousands of times between two changes, so they are encoded once.
         """
         known = self._features.get
-        return tuple([known(item_id, _NOTHING) for item_id in item_ids])
+        return [known(item_id, "{}") for item_id in item_ids]
 
     def __len__(self) -> int:
         return len(self._items)
 
 
-def _features(item: CatalogItem) -> msgspec.Raw:
+def _features(item: CatalogItem) -> str:
     known = _ItemFeatures(item.category, item.creator_id, item.kind, item.duration_ms or None)
-    return msgspec.Raw(_encode(known))
+    return _encode(known).decode()

@@ -1,71 +1,61 @@
-"""What the events since the last cut add to the counters of items, aggregated by item."""
+"""What the events since the last cut add to the counters of items, aggregated by item.
+
+What an event adds is only noted when it comes, in columns; a cut adds it all up at once, with
+numpy, which is several times faster than to touch the sums of ten items for each slate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import count
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from streamapp.events import Impression
-from streamapp.features.decay import SPAN_MS, growth
+from streamapp.features.decay import HALF_LIVES
 from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.distinct import pack
+from streamapp.features.rates import COUNTERS
 from streamapp.signals import SCHEMA
 
 MAX_VIEWERS = 1_000
 """Viewers in one delta, so that no record grows with the length of a backlog."""
 
+_CODES = {counter: code for code, counter in enumerate(COUNTERS)}
+_IMPRESSIONS, _EXPECTED_CLICKS = _CODES["impressions"], _CODES["expected_clicks"]
+_KINDS = len(COUNTERS)
+
 _encode = msgspec.json.Encoder().encode
 
 
 class _Delta(msgspec.Struct, gc=False):
-    """An `ItemDelta` in the making: the sums are forward decayed, as in `DecayedCounters`."""
+    """An `ItemDelta` in the making."""
 
     item_id: str
     as_of_ms: int
     first_ms: int
-    deltas: dict[str, list[float]]
+    deltas: dict[str, tuple[float, ...]]
     viewers: bytes | msgspec.UnsetType = msgspec.UNSET
     schema: int = SCHEMA
 
 
 class ItemDeltas:
-    """Adds up what is counted between two cuts.
-
-    All items share one landmark, so that what an event weighs is computed once for all its
-    slots. An event too far from it closes these deltas and begins others.
-    """
+    """Adds up what is counted between two cuts."""
 
     def __init__(self) -> None:
-        self._landmark_ms = 0
-        self._pending: dict[str, _Delta] = {}
-        self._closed: list[_Delta] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._items: defaultdict[str, int] = defaultdict(count().__next__)
         self._viewers: dict[str, dict[str, None]] = {}
-        self._weighed_ms = 0
-        self._weights = (1.0, 1.0, 1.0)
-
-    def _weigh(self, time_ms: int) -> tuple[float, float, float]:
-        """Return what an event of this time weighs at the landmark, by half-life."""
-        if time_ms != self._weighed_ms or not self._pending:
-            if not self._pending:
-                self._landmark_ms = time_ms
-            elif not -SPAN_MS < time_ms - self._landmark_ms < SPAN_MS:
-                self._closed += self._close()
-                self._landmark_ms = time_ms
-            self._weighed_ms = time_ms
-            self._weights = growth(time_ms - self._landmark_ms)
-        return self._weights
-
-    def _item(self, item_id: str, time_ms: int) -> dict[str, list[float]]:
-        """Return the sums of an item by counter."""
-        delta = self._pending.get(item_id)
-        if delta is None:
-            delta = self._pending[item_id] = _Delta(item_id, time_ms, time_ms, {})
-        elif time_ms > delta.as_of_ms:
-            delta.as_of_ms = time_ms
-        elif time_ms < delta.first_ms:
-            delta.first_ms = time_ms
-        return delta.deltas
+        # One entry an amount: item, counter, time, amount.
+        self._counted: list[tuple[int, int, int, float]] = []
+        # One entry a slate: time, number of slots; one entry a slot: item, expected clicks.
+        self._slates: list[tuple[int, int]] = []
+        self._slots: list[int] = []
+        self._rates: list[float] = []
 
     def add(
         self,
@@ -77,70 +67,71 @@ class ItemDeltas:
         """Count amounts by counter for an item, all at one event time.
 
         Args:
-            viewer_id: who acted or began to watch, to be among the item's distinct viewers.
+            viewer_id: whoever acted on it, if that makes them one of its viewers.
         """
-        f0, f1, f2 = self._weigh(time_ms)
-        sums = self._item(item_id, time_ms)
+        item = self._items[item_id]
         if viewer_id is not None:
             self._viewers.setdefault(item_id, {})[viewer_id] = None
-        for counter, amount in amounts:
-            known = sums.get(counter)
-            if known is None:
-                sums[counter] = [amount, amount * f0, amount * f1, amount * f2]
-            else:
-                known[0] += amount
-                known[1] += amount * f0
-                known[2] += amount * f1
-                known[3] += amount * f2
+        self._counted += [(item, _CODES[name], time_ms, amount) for name, amount in amounts]
 
-    def add_slate(self, slate: Impression, click_rate: Callable[[int], float]) -> None:
+    def add_slate(self, time_ms: int, item_ids: list[str], rates: list[float]) -> None:
         """Count an impression, and the clicks expected of its position, for each slot."""
-        time_ms = slate.occurred_at_ms
-        f0, f1, f2 = self._weigh(time_ms)
-        item = self._item
-        for slot in slate.items:
-            sums = item(slot.item_id, time_ms)
-            rate = click_rate(slot.position)
-            known = sums.get("impressions")
-            if known is None:
-                sums["impressions"] = [1.0, f0, f1, f2]
-                sums["expected_clicks"] = [rate, rate * f0, rate * f1, rate * f2]
-                continue
-            expected = sums["expected_clicks"]
-            known[0] += 1.0
-            known[1] += f0
-            known[2] += f1
-            known[3] += f2
-            expected[0] += rate
-            expected[1] += rate * f0
-            expected[2] += rate * f1
-            expected[3] += rate * f2
+        items = self._items
+        self._slates.append((time_ms, len(item_ids)))
+        self._slots += [items[item_id] for item_id in item_ids]
+        self._rates += rates
 
     def take(self) -> Iterator[tuple[str, bytes]]:
         """Yield the deltas since the last call: item id and encoded `ItemDelta`."""
-        closed, self._closed = self._closed, []
-        for delta in closed:
-            yield delta.item_id, _encode(delta)
-        for delta in self._close():
+        if not self._items:
+            return
+        deltas, viewers = self._added_up(), self._viewers
+        self._begin()
+        for delta in deltas:
+            acted = viewers.get(delta.item_id)
+            if acted is not None:
+                for before in _crowd(delta, pack(acted)):
+                    yield before.item_id, _encode(before)
             yield delta.item_id, _encode(delta)
 
-    def _close(self) -> Iterator[_Delta]:
-        """Yield the pending deltas with their sums as at their own time."""
-        pending, self._pending = self._pending, {}
-        acted, self._viewers = self._viewers, {}
-        as_of_ms, (f0, f1, f2) = self._landmark_ms, growth(0)
-        for delta in pending.values():
-            if delta.as_of_ms != as_of_ms:  # items of one slate come together
-                as_of_ms = delta.as_of_ms
-                f0, f1, f2 = growth(self._landmark_ms - as_of_ms)
-            for sums in delta.deltas.values():
-                sums[1] *= f0
-                sums[2] *= f1
-                sums[3] *= f2
-            viewers = acted.get(delta.item_id)
-            if viewers is not None:
-                yield from _crowd(delta, pack(viewers))
-            yield delta
+    def _added_up(self) -> list[_Delta]:
+        """Return what was noted, by item, each as of its own newest time."""
+        items, counters, times, amounts = self._columns()
+        held = len(self._items)
+        as_of = np.full(held, np.iinfo(np.int64).min)
+        np.maximum.at(as_of, items, times)
+        first = np.full(held, np.iinfo(np.int64).max)
+        np.minimum.at(first, items, times)
+        keys, ages = items * _KINDS + counters, times - as_of[items]
+        found = np.flatnonzero(np.bincount(keys, minlength=1))
+        weighed = [amounts, *[amounts * np.exp2(ages / half_life) for half_life in HALF_LIVES]]
+        sums = zip(*[np.bincount(keys, each)[found].tolist() for each in weighed], strict=True)
+        deltas = [
+            _Delta(item_id, as_of_ms, first_ms, {})
+            for item_id, as_of_ms, first_ms in zip(
+                self._items, as_of.tolist(), first.tolist(), strict=True
+            )
+        ]
+        for key, of_key in zip(found.tolist(), sums, strict=True):
+            deltas[key // _KINDS].deltas[COUNTERS[key % _KINDS]] = of_key
+        return deltas
+
+    def _columns(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return item, counter, time and amount of all that was noted."""
+        slots = np.array(self._slots, np.int64)
+        shown = np.array(self._slates, np.int64).reshape(-1, 2)
+        at = np.repeat(shown[:, 0], shown[:, 1])
+        items, codes, times, amounts = (
+            zip(*self._counted, strict=True) if self._counted else [()] * 4
+        )
+        impressions = np.full(len(slots), _IMPRESSIONS), np.ones(len(slots))
+        expected = np.full(len(slots), _EXPECTED_CLICKS), np.array(self._rates)
+        return (
+            np.concatenate([slots, slots, np.array(items, np.int64)]),
+            np.concatenate([impressions[0], expected[0], np.array(codes, np.int64)]),
+            np.concatenate([at, at, np.array(times, np.int64)]),
+            np.concatenate([impressions[1], expected[1], np.array(amounts, np.float64)]),
+        )
 
 
 def _crowd(delta: _Delta, viewers: bytes) -> Iterator[_Delta]:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import msgspec
 
 from streamapp.features.digest import fraction
-from streamapp.features.slates import Shown, Slate
+from streamapp.features.slates import Slate
+from streamapp.features.steps import ShownStep
 from streamapp.signals import SCHEMA
 
 SEGMENT = "all"
@@ -57,22 +58,36 @@ class _SharedFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True)
     last_category: str | None = None
 
 
-def examples(viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int) -> list[bytes]:
-    """Return the examples of a slate as JSON: all that were clicked, a share of the others."""
+def examples(
+    viewer_id: str, slate: Slate, said: list[str], keep_rate: float, computed_at_ms: int
+) -> list[bytes]:
+    """Return the examples of a slate as JSON: all that were clicked, a share of the others.
+
+    Args:
+        said: for each slot, what the catalog said of its item when it was shown, as JSON.
+    """
     shown, clicked = slate.shown, slate.clicked
-    common = _common(viewer_id, shown, computed_at_ms)
-    request = _encode(shown.request_id)[:-1]
+    slots, request_id = shown.event.items, shown.event.request_id
+    kept = [
+        index
+        for index, slot in enumerate(slots)
+        if keep_rate >= 1.0
+        or index in clicked
+        or fraction(f"{request_id}:{slot.position}") < keep_rate
+    ]
+    if not kept:
+        return []
+    common, request = _common(viewer_id, shown, computed_at_ms), _encode(request_id)[:-1]
+    start, last = _shared_features(shown)
     ignored_weight = _encode(1.0 / keep_rate) if keep_rate else b""
     made = []
-    for index, (slot, features) in enumerate(
-        zip(shown.impression.items, _features(shown), strict=True)
-    ):
-        if index in clicked:
-            label, weight = b"true", b"1.0"
-        elif keep_rate < 1.0 and fraction(f"{shown.request_id}:{slot.position}") >= keep_rate:
-            continue
+    for index in kept:
+        slot = slots[index]
+        label, weight = (b"true", b"1.0") if index in clicked else (b"false", ignored_weight)
+        if slot.features is None:
+            features = _of_item(start, said[index].encode(), last)
         else:
-            label, weight = b"false", ignored_weight
+            features = _served(slot.features)
         item, position = _encode(slot.item_id), slot.position
         propensity = b"null" if slot.propensity is None else _encode(slot.propensity)
         made.append(
@@ -81,15 +96,15 @@ def examples(viewer_id: str, slate: Slate, keep_rate: float, computed_at_ms: int
     return made
 
 
-def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
+def _common(viewer_id: str, shown: ShownStep, computed_at_ms: int) -> bytes:
     """Return the beginning of all examples of a slate, up to and with a comma."""
     part = _SlatePart(
         SCHEMA,
         SEGMENT,
-        shown.request_id,
+        shown.event.request_id,
         viewer_id,
-        shown.impression.surface,
-        shown.served_ms,
+        shown.event.surface,
+        shown.event.occurred_at_ms,
         shown.due_ms,
         shown.due_ms,
         computed_at_ms,
@@ -97,12 +112,12 @@ def _common(viewer_id: str, shown: Shown, computed_at_ms: int) -> bytes:
     return _encode(part)[:-1] + b","
 
 
-def _features(shown: Shown) -> list[bytes]:
-    """Return the features of each slot: those it was served with, or else those known then.
+def _shared_features(shown: ShownStep) -> tuple[bytes, bytes | None]:
+    """Return the features all slots have in common, but for the end, and the last category.
 
     Item, surface and position are fields of the example itself.
     """
-    impression, category = shown.impression, shown.last_category
+    impression, category = shown.event, shown.last_category
     shared = _SharedFeatures(
         shown.clicks,
         shown.watches,
@@ -111,12 +126,8 @@ def _features(shown: Shown) -> list[bytes]:
         impression.country,
         category,
     )
-    start = _encode(shared)[:-1]
     last = None if category is None else b'"category":' + _encode(category)
-    return [
-        _of_item(start, bytes(known), last) if slot.features is None else _served(slot.features)
-        for slot, known in zip(impression.items, shown.features, strict=True)
-    ]
+    return _encode(shared)[:-1], last
 
 
 def _of_item(start: bytes, item: bytes, last: bytes | None) -> bytes:

@@ -15,7 +15,7 @@ BUCKET_RECORDS = 64
 MAX_BUCKETS = 1 << 16
 
 
-class PackedTable(msgspec.Struct, gc=False):
+class PackedTable(msgspec.Struct, gc=False, array_like=True):
     """Records of `size` bytes by the 8-byte digest they begin with; a digest may come twice.
 
     Attributes:
@@ -31,10 +31,11 @@ class PackedTable(msgspec.Struct, gc=False):
     def bucket(self, key: bytes) -> bytearray:
         """Return the bucket in which a digest belongs."""
         buckets = self.buckets
-        if not buckets:
-            buckets = self.buckets = (bytearray(),)
         if len(buckets) == 1:
             return buckets[0]
+        if not buckets:
+            self.buckets = (bytearray(),)
+            return self.buckets[0]
         return buckets[(key[0] << 8 | key[1]) & len(buckets) - 1]
 
     def append(self, record: bytes) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -42,6 +41,10 @@ def shipped_position_ctr(position: int) -> float:
     (0.05, 0.009976)
     """
     return 0.05 * math.pow(position, -0.7)
+
+
+_TABLED = 1_000
+_SHIPPED = [0.0, *map(shipped_position_ctr, range(1, _TABLED))]
 
 
 class Parameters:
@@ -85,13 +88,16 @@ class Parameters:
         at = bisect_right(history, at_ms, key=lambda known: known[0])
         return history[at - 1][1] if at else default
 
-    def position_ctr(self, surface: str, at_ms: int) -> Callable[[int], float]:
-        """Return the mean click rate of a surface, as a function of the position."""
+    def click_rates(self, surface: str, at_ms: int, positions: list[int]) -> list[float]:
+        """Return the mean click rate of a surface at each of these positions."""
         value = self.get(f"position_ctr/{surface}", at_ms, None)
         if value is None:
-            return shipped_position_ctr
+            return [
+                _SHIPPED[position] if position < _TABLED else shipped_position_ctr(position)
+                for position in positions
+            ]
         rates = value if isinstance(value, tuple) else (value,)
-        return lambda position: rates[min(position, len(rates)) - 1]
+        return [rates[min(position, len(rates)) - 1] for position in positions]
 
     def prior(self, rate: str, category: str | None, at_ms: int) -> float:
         """Return what a rate is shrunk towards: the category's, or else the general prior."""

@@ -15,11 +15,13 @@ time is taken back then. What remains is a function of the heartbeats alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
+from typing import Any
 
 import msgspec
 
-from streamapp.features.decay import DAY_MS, MINUTE_MS
+from streamapp.features.decay import DAY_MS, MINUTE_MS, SPAN_MS, growth
 from streamapp.features.digest import digest
 from streamapp.features.packed import PackedTable, find
 
@@ -40,6 +42,7 @@ class Playback(msgspec.Struct, gc=False):
     """One playback of an item by a viewer.
 
     Attributes:
+        item: number of the item's name.
         start_ms: event time of its first heartbeat, where its contributions count.
         last_ms: newest event time of a heartbeat.
         watched_ms: largest so far.
@@ -47,8 +50,11 @@ class Playback(msgspec.Struct, gc=False):
         closed: it has been counted as closed.
         timed_out: it was closed by time alone, which may yet be taken back.
         completed: it was watched to the end.
+        grown: by half-life, Σ of the growth of `watched_ms`, each weighed by its age at `start_ms`:
+            what it has added to the counter, should it be taken back.
     """
 
+    item: int
     start_ms: int
     last_ms: int
     watched_ms: int = 0
@@ -56,6 +62,7 @@ class Playback(msgspec.Struct, gc=False):
     closed: bool = False
     timed_out: bool = False
     completed: bool = False
+    grown: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def update(
         self, time_ms: int, state: str, watched_ms: int, duration_ms: int | None
@@ -68,7 +75,11 @@ class Playback(msgspec.Struct, gc=False):
         """
         amounts = self._resume(time_ms)
         grown = max(0, watched_ms - self.watched_ms)
-        self.watched_ms += grown
+        if grown:
+            self.watched_ms += grown
+            a, b, c = growth(min(time_ms - self.start_ms, SPAN_MS))
+            x, y, z = self.grown
+            self.grown = (x + grown * a, y + grown * b, z + grown * c)
         if duration_ms:
             self.duration_ms = duration_ms
         if not self.completed and (state == "complete" or self._ratio() >= COMPLETE_RATIO):
@@ -114,7 +125,7 @@ def playback_key(playback_id: str, item_id: str) -> bytes:
     return digest(f"{len(playback_id)}:{playback_id}{item_id}")
 
 
-_RECORD = Struct("<8sqqqqB")
+_RECORD = Struct("<8sIqqqqBddd")
 _SIZE = _RECORD.size
 
 
@@ -122,8 +133,8 @@ def _table() -> PackedTable:
     return PackedTable(_SIZE)
 
 
-class Playbacks(msgspec.Struct, gc=False):
-    """The playbacks of a viewer by key, open and closed, packed in 41 bytes each."""
+class Playbacks(msgspec.Struct, gc=False, array_like=True):
+    """The playbacks of a viewer by key, open and closed, packed in 69 bytes each."""
 
     table: PackedTable = msgspec.field(default_factory=_table)
 
@@ -131,21 +142,19 @@ class Playbacks(msgspec.Struct, gc=False):
         """Return a copy of a playback; `put` it back when it changed."""
         bucket = self.table.bucket(key)
         at = find(bucket, key, _SIZE)
-        if at < 0:
-            return None
-        _, start_ms, last_ms, watched_ms, duration_ms, flags = _RECORD.unpack_from(bucket, at)
-        closed, timed_out, completed = bool(flags & 1), bool(flags & 2), bool(flags & 4)
-        return Playback(start_ms, last_ms, watched_ms, duration_ms, closed, timed_out, completed)
+        return None if at < 0 else _unpacked(_RECORD.unpack_from(bucket, at))
 
     def put(self, key: bytes, playback: Playback) -> None:
         """Keep a playback."""
         record = _RECORD.pack(
             key,
+            playback.item,
             playback.start_ms,
             playback.last_ms,
             playback.watched_ms,
             playback.duration_ms,
             playback.closed + 2 * playback.timed_out + 4 * playback.completed,
+            *playback.grown,
         )
         bucket = self.table.bucket(key)
         at = find(bucket, key, _SIZE)
@@ -154,25 +163,25 @@ class Playbacks(msgspec.Struct, gc=False):
         else:
             bucket[at : at + _SIZE] = record
 
-    def remove(self, key: bytes) -> None:
-        """Drop a playback."""
-        bucket = self.table.bucket(key)
-        at = find(bucket, key, _SIZE)
-        if at >= 0:
-            self.table.drop(bucket, at)
-
-    def forget(self, key: bytes, since_ms: int) -> list[bytes]:
-        """Drop playbacks whose last heartbeat was before this; return their keys.
+    def forget(self, key: bytes, since_ms: int) -> None:
+        """Drop playbacks whose last heartbeat was before this.
 
         Looks in the bucket of `key` only, and only at what came first: each bucket has its turn.
         """
         bucket = self.table.bucket(key)
-        dropped: list[bytes] = []
-        while bucket and _RECORD.unpack_from(bucket)[2] < since_ms:
-            dropped.append(bytes(bucket[:8]))
+        while bucket and _RECORD.unpack_from(bucket)[3] < since_ms:
             self.table.drop(bucket, 0)
-        return dropped
 
-    def all_keys(self) -> list[bytes]:
-        """Return the keys of all playbacks held."""
-        return [record[:8] for record in self.table.records()]
+    def all(self) -> Iterator[tuple[bytes, Playback]]:
+        """Yield the playbacks held with their keys: copies."""
+        for record in self.table.records():
+            fields = _RECORD.unpack(record)
+            yield fields[0], _unpacked(fields)
+
+
+def _unpacked(fields: tuple[Any, ...]) -> Playback:
+    _, item, start_ms, last_ms, watched_ms, duration_ms, flags, *grown = fields
+    closed, timed_out, completed = bool(flags & 1), bool(flags & 2), bool(flags & 4)
+    return Playback(
+        item, start_ms, last_ms, watched_ms, duration_ms, closed, timed_out, completed, (*grown,)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -54,7 +54,7 @@ class QueryDeltas:
         sums[2] += amount * f1
         sums[3] += amount * f2
 
-    def add_search(self, query: str, slate: Impression, click_rate: Callable[[int], float]) -> None:
+    def add_search(self, query: str, slate: Impression, rates: list[float]) -> None:
         """Count a search: its items as shown at their positions, or that it found nothing."""
         time_ms = slate.occurred_at_ms
         self.add(query, time_ms, "searches", 1.0)
@@ -63,12 +63,12 @@ class QueryDeltas:
             return
         _, weight, _ = growth(time_ms - self._landmark_ms)
         items = self._pending[query].items
-        for slot in slate.items:
+        for slot, rate in zip(slate.items, rates, strict=True):
             sums = items.get(slot.item_id)
             if sums is None:
                 sums = items[slot.item_id] = [0.0, 0.0, 0.0]
             sums[_IMPRESSIONS] += weight
-            sums[_EXPECTED] += weight * click_rate(slot.position)
+            sums[_EXPECTED] += weight * rate
 
     def add_click(self, query: str, time_ms: int, item_id: str, amount: float) -> None:
         """Count a click on an item a search of the query showed, or take one back."""

@@ -46,7 +46,6 @@ _EXPANDED = {
     for action, code in _CODES.items()
 }
 _ENTRY = re.compile(rb"\x01([^\x01-\x1f]*)([\x02-\x0b])([0-9]+)")
-_FIRST_SLOT = ord("0")
 _DIGITS = 13
 """Of a time from September 2001 to November 2286."""
 
@@ -71,16 +70,13 @@ class Action(NamedTuple):
     item_id: str
 
 
-class RecentActions(msgspec.Struct, gc=False):
+class RecentActions(msgspec.Struct, gc=False, array_like=True):
     """The recent actions of a viewer.
-
-    Each has a slot, a number below 50 that names its row in the changelog: an action takes the
-    slot of the one it pushes out, so a row is written and none is deleted.
 
     Attributes:
         held: how many there are.
         newest_ms: time of the newest one.
-        actions: as above. ids: slot (a character), event id and a line end for each.
+        actions: as above. ids: event id, escaped as in JSON, and a line end for each.
     """
 
     held: int = 0
@@ -88,85 +84,42 @@ class RecentActions(msgspec.Struct, gc=False):
     actions: bytes = b""
     ids: bytes = b""
 
-    def add(self, entry: Action) -> int | None:
-        """Take an action; return its slot, or None if 50 are newer."""
-        slot = self.held
+    def add(self, entry: Action) -> None:
+        """Take an action, unless 50 are newer."""
         if entry.occurred_at_ms <= self.newest_ms and not self._is_newest(entry):
-            return self._add_late(entry)
-        if slot == MAX_RECENT:
-            slot = self.ids[self._last()] - _FIRST_SLOT
-            self._drop_last()
-        self._push(slot, entry)
-        return slot
+            self._pack(sorted([*self.entries(), entry], reverse=True)[:MAX_RECENT])
+            return
+        self._push(entry)
+        if self.held > MAX_RECENT:
+            self.held = MAX_RECENT
+            self.ids = self.ids[: self.ids.rfind(b"\n", 0, -1) + 1]
+            self.actions = self.actions[: self.actions.rfind(_ITEM)]
 
     def _is_newest(self, entry: Action) -> bool:
         """Compare an action with the newest one when both are of one time."""
-        if entry.occurred_at_ms < self.newest_ms:
-            return False
-        newest, _ = next(self._read())
-        return entry > newest
+        return entry.occurred_at_ms == self.newest_ms and entry > next(self.entries())
 
-    def _add_late(self, entry: Action) -> int | None:
-        entries = [*self._entries(), (entry, self.held)]
-        entries.sort(reverse=True)
-        if len(entries) > MAX_RECENT:
-            oldest, slot = entries.pop()
-            if oldest is entry:
-                return None
-            entries = [(known, slot if known is entry else at) for known, at in entries]
-        self._pack(entries)
-        return next(at for known, at in entries if known is entry)
-
-    def put(self, slot: int, entry: Action) -> None:
-        """Put an action into a slot; what was there goes."""
-        mark = b"%c" % (_FIRST_SLOT + slot)
-        if self.ids and self.ids[self._last()] == mark[0]:
-            self._drop_last()
-        elif b"\n" + mark in b"\n" + self.ids:
-            self.remove(slot)
-        if entry.occurred_at_ms > self.newest_ms:
-            self._push(slot, entry)
-        else:
-            self._pack(sorted([*self._entries(), (entry, slot)], reverse=True))
-
-    def remove(self, slot: int) -> None:
-        """Drop the action in a slot."""
-        self._pack([(known, at) for known, at in self._entries() if at != slot])
-
-    def _push(self, slot: int, entry: Action) -> None:
+    def _push(self, entry: Action) -> None:
         """Put an action before all others."""
         self.held += 1
-        self.newest_ms = entry.occurred_at_ms
-        item, code = _encode(entry.item_id)[1:-1], 2 + entry.action
-        self.actions = b"\x01%b%c%d%b" % (item, code, entry.occurred_at_ms, self.actions)
-        event_id = _encode(entry.event_id)[1:-1]
-        self.ids = b"%c%b\n%b" % (_FIRST_SLOT + slot, event_id, self.ids)
+        time_ms, event_id, action, item_id = entry
+        self.newest_ms = time_ms
+        item = _encode(item_id)[1:-1]
+        self.actions = b"\x01%b%c%d%b" % (item, 2 + action, time_ms, self.actions)
+        self.ids = b"%b\n%b" % (_encode(event_id)[1:-1], self.ids)
 
-    def _last(self) -> int:
-        """Return where the oldest action begins in `ids`."""
-        return self.ids.rfind(b"\n", 0, -1) + 1
-
-    def _drop_last(self) -> None:
-        self.held -= 1
-        self.ids = self.ids[: self._last()]
-        self.actions = self.actions[: self.actions.rfind(_ITEM)]
-
-    def _entries(self) -> list[tuple[Action, int]]:
-        """Return the actions and their slots, newest first."""
-        return list(self._read())
-
-    def _read(self) -> Iterator[tuple[Action, int]]:
+    def entries(self) -> Iterator[Action]:
+        """Yield the actions, newest first."""
         ids = BytesIO(self.ids)
         for match, line in zip(_ENTRY.finditer(self.actions), ids, strict=True):
             item, code, digits = match.groups()
-            action = Action(int(digits), _text(line[1:-1]), code[0] - 2, _text(item))
-            yield action, line[0] - _FIRST_SLOT
+            yield Action(int(digits), _text(line[:-1]), code[0] - 2, _text(item))
 
-    def _pack(self, entries: list[tuple[Action, int]]) -> None:
+    def _pack(self, entries: list[Action]) -> None:
         """Keep these, given newest first."""
         self.held, self.newest_ms, self.actions, self.ids = 0, -1, b"", b""
-        for entry, slot in reversed(entries):
-            self._push(slot, entry)
+        for entry in reversed(entries):
+            self._push(entry)
 
     def json(self) -> msgspec.Raw:
         """Return the list for signals.viewers, newest first, as JSON."""

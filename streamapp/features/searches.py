@@ -26,12 +26,11 @@ one, the clicks that carry it, and those that one of its searches could claim.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 
 from streamapp.events import Click, Impression
 from streamapp.features.decay import MINUTE_MS
-from streamapp.features.journal import Clicked, Journal, Shown, item_tag, request_tag
+from streamapp.features.journal import CLICK, Clicked, Journal, Shown, Slots, request_tag
 from streamapp.features.queries import normalised
 from streamapp.features.query_deltas import QueryDeltas
 
@@ -48,59 +47,74 @@ def show(
     journal: Journal,
     key: bytes,
     event: Impression,
-    click_rate: Callable[[int], float],
+    slots: Slots,
+    rates: list[float],
     deltas: QueryDeltas,
-) -> tuple[bytes, bytes]:
-    """Count an impression if it is a search, and keep it; return the journal's row.
+) -> None:
+    """Count an impression if it is a search, and keep it.
 
     Args:
         key: digest of the event id.
-        click_rate: mean click rate by position.
+        slots: of the impression.
+        rates: mean click rate at each slot's position.
     """
     request = request_tag(event.request_id)
     query = normalised(event.query) or None if event.query else None
     shown = Shown(event.occurred_at_ms, key, request, query)
-    items = [item_tag(slot.item_id) for slot in event.items]
-    if shown.query is None and not journal.queries:
-        return journal.add_shown(shown, items)  # no search, and none it could take a click from
+    if query is None and not journal.queries:
+        journal.show(shown, slots)  # no search, and none it could take a click from
+        return
     alone = journal.newest_search_ms < shown.time_ms - REFORMULATION_MS
     before = _NONE if alone else _reformulated(journal, shown.time_ms)
-    if shown.query is not None:
-        deltas.add_search(shown.query, event, click_rate)
+    if query is not None:
+        deltas.add_search(query, event, rates)
         if not alone:
-            _touch_neighbours(journal, shown.query, shown.time_ms, deltas)
-    _claim(journal, shown, event, deltas)
-    row = journal.add_shown(shown, items)
+            _touch_neighbours(journal, query, shown.time_ms, deltas)
+    _claim(journal, shown, event, slots, deltas)
+    journal.show(shown, slots)
     if not alone:  # else no search is near enough to be given up, or to take one's place
         _count_reformulated(journal, before, shown.time_ms, deltas)
-    return row
 
 
-def click(journal: Journal, event: Click, deltas: QueryDeltas) -> tuple[bytes, bytes]:
-    """Count a click for the query it belongs to, and keep it; return the journal's row."""
-    time_ms = event.occurred_at_ms
+def act(journal: Journal, event: Click, action: int, item: bytes, deltas: QueryDeltas) -> None:
+    """Keep an action; count a click for the query it belongs to.
+
+    Args:
+        action: its index in `ACTIONS`.
+        item: the number of the item's name, 4 bytes.
+    """
+    time_ms, request = event.occurred_at_ms, request_tag(event.request_id)
+    if action != CLICK:
+        journal.act(time_ms, item, request, action, None)
+        return
     query = normalised(event.query) or None if event.query else None
-    new = Clicked(time_ms, item_tag(event.item_id), request_tag(event.request_id), query)
     if query is not None:
         deltas.touch(query, time_ms)
     if journal.newest_search_ms < 0:
-        _count(new, None, event.item_id, 1.0, deltas)
-        return journal.add_click(new)
+        if query is not None:
+            deltas.add(query, time_ms, "clicks", 1.0)
+        journal.act(time_ms, item, request, action, query)
+        return
+    new = Clicked(time_ms, item, request, query)
     showing = list(journal.showing(new))
     for shown in showing:
         if shown.query is not None:
             deltas.touch(shown.query, time_ms)
     _count(new, max(showing, default=None), event.item_id, 1.0, deltas)
     before = _reformulated(journal, time_ms)
-    row = journal.add_click(new)
+    journal.act(time_ms, item, request, action, query)
     _count_reformulated(journal, before, time_ms, deltas)
-    return row
 
 
-def _claim(journal: Journal, shown: Shown, event: Impression, deltas: QueryDeltas) -> None:
+def _claim(
+    journal: Journal, shown: Shown, event: Impression, slots: Slots, deltas: QueryDeltas
+) -> None:
     """Give an impression that comes after its clicks what belongs to it."""
     clicks = journal.clicked(shown.time_ms, journal.newest_click_ms)
-    items = {item_tag(slot.item_id): slot.item_id for slot in event.items} if clicks else {}
+    if not clicks:
+        return
+    numbers = [slots.items[at : at + 4] for at in range(0, len(slots.items), 4)]
+    items = {number: slot.item_id for number, slot in zip(numbers, event.items, strict=True)}
     for known in clicks:
         item_id = items.get(known.item)
         if item_id is None or not known.reaches(shown):

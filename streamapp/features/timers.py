@@ -9,7 +9,7 @@ from typing import Literal
 Kind = Literal["playback", "slate"]
 
 Timer = tuple[int, str, bytes, Kind, str]
-"""due_ms, viewer_id, key, what the key is of, and its item_id or request_id.
+"""due_ms, viewer_id, key, what the key is of, and the request_id of a slate.
 
 A plain tuple, so that the garbage collector need not look at the many that wait.
 """

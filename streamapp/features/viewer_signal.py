@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from streamapp.features.parameters import Parameters
+from streamapp.features.profile import Profile
 from streamapp.features.sessions import newest
 from streamapp.features.viewer import Viewer
 from streamapp.signals import Habits, ViewerSession, ViewerSignal
@@ -17,14 +18,11 @@ _encode = msgspec.json.Encoder().encode
 def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -> bytes:
     """Return a viewer's signal, as of their newest event; it has been one already."""
     profile, as_of_ms = viewer.profile, viewer.newest_ms
-    session = newest(profile.sessions)
-    # Most of it is kept as nearly JSON, and goes in as it is.
-    affinity: Any = profile.affinity_json(as_of_ms)
-    recent: Any = viewer.recent.json()
-    seen: Any = profile.seen_json()
-    hidden: Any = profile.hidden_json()
-    hours: Any = profile.hours_json(as_of_ms)
+    session, habits = newest(profile.sessions), profile.habits
     prior = parameters.prior("watch_ratio", None, as_of_ms)
+    # Some of it is kept as nearly JSON, and goes in as it is.
+    recent: Any = viewer.recent.json()
+    affinity: Any = _affinity(profile, as_of_ms)
     return _encode(
         ViewerSignal(
             viewer_id=viewer.viewer_id,
@@ -40,8 +38,21 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
                 session.watches,
                 session.watched_ms,
             ),
-            seen=seen,
-            hidden=hidden,
-            habits=Habits(hours, profile.watch_ratio(as_of_ms, prior)),
+            seen=profile.seen.items() if profile.seen else [],
+            hidden=profile.hidden.items() if profile.hidden else [],
+            habits=Habits({}, prior)
+            if habits is None
+            else Habits(habits.by_hour(as_of_ms), habits.watch_ratio(as_of_ms, prior)),
+        )
+    )
+
+
+def _affinity(profile: Profile, time_ms: int) -> msgspec.Raw:
+    categories, creators = profile.categories, profile.creators
+    return msgspec.Raw(
+        b'{"category":%b,"creator":%b}'
+        % (
+            b"{}" if categories is None else categories.json(time_ms),
+            b"{}" if creators is None else creators.json(time_ms),
         )
     )

@@ -1,116 +1,205 @@
-"""The viewers of one partition: found, kept in rows, expired and restored."""
+"""The viewers of one partition: found, kept in rows, expired and restored.
+
+A viewer is two kinds of rows. Each step is one as it is taken, and every so many steps the whole
+viewer is one, which takes the place of the steps before it:
+
+====  ==================  ==================================================================
+kind  then                row
+====  ==================  ==================================================================
+v     the viewer id       the viewer
+s     slot, 1 byte, and   one step; the slots are counted from 1 since the viewer's row, and
+      the viewer id       so written anew
+====  ==================  ==================================================================
+
+So an event writes one small row, and a long history is written once in many events. A restore
+reads rows only; a viewer takes those steps again when they are next needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from streamapp.features import erasures
+from streamapp.features import erasures, item_names
 from streamapp.features.erasures import Erasures
 from streamapp.features.expiry import Expiry
-from streamapp.features.latest import Change
-from streamapp.features.viewer import Viewer, restore_row, split_key
+from streamapp.features.item_names import ItemNames
+from streamapp.features.steps import Step, decode_step, encode_step
+from streamapp.features.viewer import FEWEST_STEPS, Viewer, decode_viewer, encode_viewer
+
+MOST_STEPS = 200
+"""Between two rows of a viewer; the slot is one byte."""
+
+BYTES_A_STEP = 256
+"""What a step may cost on average for the viewer's row being written."""
+
+_Row = tuple[bytes, bytes | None]
+
+
+class _Asleep:
+    """The rows of a viewer who has not been needed since a restore."""
+
+    __slots__ = ("steps", "viewer")
+
+    def __init__(self) -> None:
+        self.viewer: bytes | None = None
+        self.steps: dict[int, bytes] = {}
+
+    def wake(self, viewer_id: str) -> tuple[Viewer, list[Step]]:
+        """Return the viewer as they were in their row, and the steps since."""
+        viewer = Viewer(viewer_id=viewer_id) if self.viewer is None else decode_viewer(self.viewer)
+        steps = [decode_step(row) for row in self.steps.values()]
+        since = sorted([s for s in steps if s.number > viewer.number], key=lambda s: s.number)
+        viewer.since = len(since)
+        viewer.steps = max(viewer.steps, 0, *self.steps)
+        return viewer, since
+
+    def latest(self) -> tuple[int, int]:
+        """Return newest event time and stream time of the latest row, read from its beginning."""
+        rows = [*self.steps.values(), *([] if self.viewer is None else [self.viewer])]
+        _, newest_ms, stream_ms = max([int(n) for n in row.split(b",", 4)[1:4]] for row in rows)
+        return newest_ms, stream_ms
 
 
 class ViewerStore:
     """Viewers by id, and the changelog rows that have changed since they were last taken.
 
     Args:
+        take_again: lets a viewer take steps again, up to a stream time.
         idle_ms: a viewer without events for so long (to the hour) expires.
         grace_ms: how late an event may be.
 
     Attributes:
         erased_ms: by viewer, events up to when must not come back.
+        stream_ms: stream time, which the owner keeps.
     """
 
-    def __init__(self, idle_ms: int, grace_ms: int) -> None:
+    def __init__(
+        self,
+        names: ItemNames,
+        take_again: Callable[[Viewer, list[Step], int], None],
+        idle_ms: int,
+        grace_ms: int,
+    ) -> None:
+        self._names = names
+        self._take_again = take_again
         self._viewers: dict[str, Viewer] = {}
+        self._asleep: dict[str, _Asleep] = {}
         self._expiry = Expiry(idle_ms)
         self._erasures = Erasures(grace_ms)
         self.erased_ms = self._erasures.requested_ms
+        self.stream_ms = 0
         self._rows: dict[bytes, bytes | None] = {}
-        self._open: dict[tuple[str, bytes], str] = {}
 
     def __len__(self) -> int:
-        return len(self._viewers)
-
-    def __iter__(self) -> Iterator[Viewer]:
-        return iter(self._viewers.values())
+        return len(self._viewers) + len(self._asleep)
 
     def get(self, viewer_id: str) -> Viewer | None:
         """Return a viewer, None if there is none."""
-        return self._viewers.get(viewer_id)
+        viewer = self._viewers.get(viewer_id)
+        if viewer is None and viewer_id in self._asleep:
+            return self._wake(viewer_id)
+        return viewer
 
-    def add(self, viewer_id: str, time_ms: int) -> Viewer:
+    def _wake(self, viewer_id: str) -> Viewer:
+        viewer, steps = self._asleep.pop(viewer_id).wake(viewer_id)
+        self._take_again(viewer, steps, self.stream_ms)
+        self._viewers[viewer_id] = viewer
+        return viewer
+
+    def begin(self, viewer_id: str, time_ms: int) -> Viewer:
         """Begin a viewer whose first event is of this time."""
-        viewer = self._viewers[viewer_id] = Viewer(viewer_id)
+        viewer = self._viewers[viewer_id] = Viewer(viewer_id=viewer_id)
         self._expiry.add(viewer_id, time_ms)
         return viewer
 
-    def write(self, viewer: Viewer, kind: bytes, part: bytes, value: bytes | None) -> None:
-        """Write one of a viewer's rows, or delete it."""
-        self._rows[kind + part + viewer.viewer_id.encode()] = value
-
-    def write_profile(self, viewer: Viewer, changes: Iterable[Change]) -> None:
-        """Write what has changed in a viewer's profile."""
-        for key, value in changes:
-            self._rows[key + viewer.viewer_id.encode()] = value
+    def write(self, viewer: Viewer, step: Step) -> None:
+        """Write a step that was taken, or in its stead the viewer."""
+        viewer.since += 1
+        key = viewer.viewer_id.encode()
+        if viewer.since < viewer.every:
+            self._rows[b"s%c%b" % (viewer.since, key)] = encode_step(step)
+            return
+        viewer.steps = max(viewer.steps, viewer.since - 1)
+        viewer.since = 0
+        row = self._rows[b"v" + key] = encode_viewer(viewer)
+        viewer.every = min(max(FEWEST_STEPS, len(row) // BYTES_A_STEP), MOST_STEPS)
 
     def erase(self, viewer_id: str, requested_ms: int) -> None:
         """Forget a viewer with all their rows, and refuse what is from before the request."""
-        viewer = self._viewers.pop(viewer_id, None)
+        viewer = self.get(viewer_id)
         if viewer is not None:
-            self._rows.update(dict.fromkeys(viewer.row_keys()))
+            self._delete(viewer)
         key, row = self._erasures.add(viewer_id, requested_ms)
         self._rows[key] = row
 
-    def take_rows(self) -> Iterable[tuple[bytes, bytes | None]]:
-        """Return the rows written since the last call, each once."""
+    def _delete(self, viewer: Viewer) -> None:
+        """Delete a viewer's rows, the whole viewer first: what comes after it is a new one's."""
+        del self._viewers[viewer.viewer_id]
+        key = viewer.viewer_id.encode()
+        steps = range(1, max(viewer.steps, viewer.since) + 1)
+        for row in (b"v" + key, *[b"s%c%b" % (slot, key) for slot in steps]):
+            self._rows.pop(row, None)
+            self._rows[row] = None
+
+    def take_rows(self) -> Iterator[_Row]:
+        """Yield the rows written since the last call, each once."""
         rows, self._rows = self._rows, {}
-        return rows.items()
+        yield from self._names.take()
+        yield from rows.items()
 
     def expires(self, stream_time_ms: int) -> bool:
         """Return whether `expire` has anything to look at."""
-        return self._expiry.pending(stream_time_ms) or self._erasures.pending(stream_time_ms)
+        names, erased = self._names, self._erasures
+        due = names.expires(stream_time_ms) or erased.pending(stream_time_ms)
+        return self._expiry.pending(stream_time_ms) or due
 
     def expire(self, stream_time_ms: int) -> Iterator[str]:
         """Forget viewers that have been idle for long, with all their rows; yield their ids."""
+        self._names.expire(stream_time_ms)
         self._rows.update(self._erasures.expire(stream_time_ms))
         for viewer_id in self._expiry.take(stream_time_ms):
-            viewer = self._viewers.get(viewer_id)
+            viewer = self.get(viewer_id)
             if viewer is None:
                 continue  # erased
             if self._expiry.due_ms(viewer.newest_ms) > stream_time_ms:
                 self._expiry.add(viewer_id, viewer.newest_ms)
                 continue
-            self._rows.update(dict.fromkeys(viewer.row_keys()))
-            del self._viewers[viewer_id]
+            self._delete(viewer)
             yield viewer_id
 
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def restore(self, rows: Iterable[_Row]) -> None:
         """Take rows of the changelog."""
-        viewers = self._viewers
-        for row_key, value in rows:
-            if row_key[:1] == erasures.KIND:
-                self._erasures.restore(row_key, value)
-                continue
-            kind, part, viewer_id = split_key(row_key)
-            viewer = viewers.get(viewer_id)
-            if value is None and (viewer is None or kind == b"h"):
-                viewers.pop(viewer_id, None)
-                continue
-            if viewer is None:
-                viewer = viewers[viewer_id] = Viewer(viewer_id)
-            item_id = restore_row(viewer, kind, part, value)
-            if item_id is not None:
-                self._open[viewer_id, part] = item_id
-            elif kind == b"p":
-                self._open.pop((viewer_id, part), None)
+        asleep = self._asleep
+        for key, value in rows:
+            kind = key[:1]
+            if kind == erasures.KIND:
+                self._erasures.restore(key, value)
+            elif kind == item_names.KIND:
+                self._names.restore(key, value)
+            elif kind == b"v":
+                viewer_id = key[1:].decode()
+                if value is None:
+                    asleep.pop(viewer_id, None)
+                else:
+                    _rows_of(asleep, viewer_id).viewer = value
+            elif value is not None:
+                _rows_of(asleep, key[2:].decode()).steps[key[1]] = value
 
-    def ready(self) -> Iterator[tuple[Viewer, bytes, str]]:
-        """All rows are in; yield the open playbacks: viewer, key and item id."""
-        for viewer in self._viewers.values():
-            self._expiry.add(viewer.viewer_id, viewer.newest_ms)
-        for (viewer_id, key), item_id in self._open.items():
-            if viewer_id in self._viewers:  # else it has expired
-                yield self._viewers[viewer_id], key, item_id
-        self._open.clear()
+    def ready(self, since_ms: int) -> Iterator[Viewer]:
+        """All rows are in, and the stream time is known.
+
+        Yields:
+            The viewers who took a step at this stream time or later; the others sleep on.
+        """
+        for viewer_id, rows in list(self._asleep.items()):
+            newest_ms, stream_ms = rows.latest()
+            self._expiry.add(viewer_id, newest_ms)
+            if stream_ms >= since_ms:
+                yield self._wake(viewer_id)
+
+
+def _rows_of(asleep: dict[str, _Asleep], viewer_id: str) -> _Asleep:
+    rows = asleep.get(viewer_id)
+    if rows is None:
+        rows = asleep[viewer_id] = _Asleep()
+    return rows

@@ -14,9 +14,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from streamapp import topics
 from streamapp.cli import main
 from streamapp.engine import admin, clients, tail
 from streamapp.engine.records import follow, sending
+from streamapp.engine.roles import ROLES
 from streamapp.settings import Settings
 
 
@@ -72,7 +74,8 @@ def test_apply_creates_every_topic_and_check_then_finds_nothing_wrong(streamapp,
     code, out, _ = streamapp("topics", "apply")
     assert code == 0
     names = [topic.name for topic in admin.topics_of(settings)]
-    assert len(names) == 15
+    changelogs = [processor for role in ROLES.values() for processor in role.processors]
+    assert len(names) == len(topics.catalogue()) + len(changelogs)
     assert [line.split()[:2] for line in out.splitlines()] == [["created", name] for name in names]
     assert streamapp("topics", "check") == (0, "all topics are as they have to be\n", "")
 

@@ -25,7 +25,7 @@ from tests.oracles.items import (
     without_duplicates,
 )
 
-SEEN, HIDDEN = 100, 50
+SEEN, HIDDEN = 50, 50
 HALF_LIVES = {"6h": 6 * HOUR, "7d": 7 * DAY}
 WEIGHTS = {
     "click": 1.0,

@@ -33,7 +33,7 @@ def test_a_null_deletes_what_was_known_and_nothing_else() -> None:
     assert not catalog.update("j", None)
     assert catalog.update("i", None)
     assert catalog.get("i") is None
-    assert [bytes(known) for known in catalog.features(["i"])] == [b"{}"]
+    assert catalog.features(["i"]) == ["{}"]
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_features_hold_what_is_known_and_leave_out_the_rest() -> None:
     catalog.update("i", record("i", category="drama", kind="vod", title="x", duration_ms=0))
     known, unknown = catalog.features(["i", "j"])
     assert msgspec.json.decode(known) == {"category": "drama", "kind": "vod"}
-    assert bytes(unknown) == b"{}"
+    assert unknown == "{}"

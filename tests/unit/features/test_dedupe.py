@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.features.dedupe import EventIds, block_name
+from streamapp.features.dedupe import EventIds
 from streamapp.features.digest import digest
 
 HOUR_MS = 3_600_000
@@ -15,10 +16,7 @@ def key(number: int) -> bytes:
 
 
 def add(ids: EventIds, number: int, time_ms: int, since_ms: int = 0) -> bool:
-    new = ids.add(key(number), time_ms, since_ms)
-    if new:
-        ids.seal(since_ms)
-    return new
+    return ids.add(key(number), time_ms, since_ms)
 
 
 def test_an_id_counts_once() -> None:
@@ -42,66 +40,23 @@ def test_what_was_before_since_is_forgotten() -> None:
     assert ids.add(key(1), 11, since_ms=11)
 
 
-def test_eight_ids_make_a_block_which_is_given_once() -> None:
-    ids = EventIds()
-    blocks = []
-    for number in range(20):
-        ids.add(key(number), number, 0)
-        block = ids.seal(0)
-        if block is not None:
-            blocks.append(block)
-    assert [len(block) for block in blocks] == [128, 128]
-    assert ids.names() == [block_name(block) for block in blocks]
-    assert len(ids.tail) == 4 * 16
-
-
-def test_blocks_are_dropped_when_all_in_them_is_forgotten() -> None:
-    ids = EventIds()
-    for number in range(24):
-        add(ids, number, 100 if number == 7 else number)
-    names = ids.names()
-    assert ids.forget(16) == []  # the first block holds an event of 100
-    assert ids.forget(101) == names
-    assert ids.names() == []
-
-
 def test_ids_that_are_forgotten_leave_memory() -> None:
     ids = EventIds()
     for number in range(5_000):
         add(ids, number, number, since_ms=number - 100)
-        ids.forget(number - 100)
-    assert len(ids.blocks) <= 14 * 24
-    assert ids.sealed.held <= 1_000
+    assert ids.table.held <= 1_000
 
 
 @given(
     events=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60)), max_size=120),
     restore_at=st.integers(0, 120),
 )
-def test_ids_come_back_from_their_blocks_and_tail(
-    events: list[tuple[int, int]], restore_at: int
-) -> None:
-    ids, rows = EventIds(), dict[bytes, bytes]()
+def test_ids_come_back_from_their_row(events: list[tuple[int, int]], restore_at: int) -> None:
+    ids = EventIds()
     known: list[tuple[int, int]] = []
     for at, (number, hour) in enumerate(events):
         if at == restore_at:
-            tail, ids = ids.tail, EventIds()
-            for name, block in rows.items():
-                ids.restore(name, block)
-            ids.tail = tail
+            ids = msgspec.json.decode(msgspec.json.encode(ids), type=EventIds)
         duplicate = any(n == number and abs(h - hour) <= 24 for n, h in known)
         assert ids.add(key(number), hour * HOUR_MS, 0) is not duplicate
         known += [] if duplicate else [(number, hour)]
-        sealed = ids.seal(0)
-        if sealed is not None:
-            rows[block_name(sealed)] = sealed
-
-
-def test_a_block_deleted_from_the_changelog_is_not_deleted_again() -> None:
-    ids = EventIds()
-    for number in range(8):
-        add(ids, number, number)
-    name = ids.names()[0]
-    ids.restore(name, None)
-    ids.restore(name, None)
-    assert ids.names() == []

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.events import decode_impression
 from streamapp.features.decay import HALF_LIVES
 from streamapp.features.deltas import MAX_VIEWERS, ItemDeltas
 from streamapp.features.distinct import pack
@@ -123,20 +122,19 @@ def test_a_crowd_takes_several_records_each_bounded() -> None:
 
 
 def test_a_slate_counts_an_impression_and_the_expected_clicks_of_each_place() -> None:
-    slots = [{"item_id": item, "position": at} for at, item in enumerate(("a", "b", "a"), 1)]
-    event = {
-        "event_id": "e",
-        "occurred_at_ms": START,
-        "viewer_id": "v",
-        "request_id": "r",
-        "surface": "home",
-        "items": slots,
-    }
     deltas = ItemDeltas()
-    deltas.add_slate(
-        decode_impression(msgspec.json.encode(event)), lambda at: {1: 0.5}.get(at, 0.25)
-    )
+    deltas.add_slate(START, ["a", "b", "a"], [0.5, 0.25, 0.25])
+    deltas.add_slate(START, [], [])
     first, second = take(deltas)
     assert first.item_id == "a"
     assert first.deltas == {"impressions": [2.0] * 4, "expected_clicks": [0.75] * 4}
     assert second.deltas == {"impressions": [1.0] * 4, "expected_clicks": [0.25] * 4}
+
+
+def test_an_item_far_older_than_another_keeps_its_sums() -> None:
+    deltas = ItemDeltas()
+    deltas.add("old", START, [("clicks", 1.0)])
+    deltas.add("new", START + YEAR_MS, [("clicks", 1.0)])
+    deltas.add("both", START, [("clicks", 1.0)])
+    deltas.add("both", START + YEAR_MS, [("clicks", 1.0)])
+    assert [delta.deltas["clicks"][1] for delta in take(deltas)] == [1.0, 1.0, 1.0]

@@ -8,14 +8,17 @@ import pytest
 from streamapp.events import decode_impression
 from streamapp.features.catalog import Catalog
 from streamapp.features.examples import examples
-from streamapp.features.recent import Action, RecentActions
-from streamapp.features.slates import Slate, open_slate
+from streamapp.features.slates import Slate
+from streamapp.features.steps import ShownStep
 from streamapp.signals import Example
 
 START = 1_700_000_000_000
 
 
-def slate(items: list[dict[str, Any]], *, clicked: tuple[int, ...] = (), **fields: Any) -> Slate:
+Made = tuple[Slate, list[str]]
+
+
+def slate(items: list[dict[str, Any]], *, clicked: tuple[int, ...] = (), **fields: Any) -> Made:
     event = {
         "event_id": "e",
         "occurred_at_ms": START,
@@ -25,20 +28,18 @@ def slate(items: list[dict[str, Any]], *, clicked: tuple[int, ...] = (), **field
         "items": [{"position": at, **item} for at, item in enumerate(items, 1)],
         **fields,
     }
-    catalog, recent = Catalog(), RecentActions()
+    catalog = Catalog()
     for item_id, category in (("a", "drama"), ("b", "news")):
         record = {"item_id": item_id, "category": category, "kind": "vod", "duration_ms": 5000}
         catalog.update(item_id, msgspec.json.encode(record))
-    recent.add(Action(1, "e", 0, "a"))
-    recent.add(Action(2, "e", 8, "b"))
     impression = decode_impression(msgspec.json.encode(event))
-    made = open_slate(b"12345678", impression, 120_000, recent, catalog)
-    made.clicked = clicked
-    return made
+    said = catalog.features([slot.item_id for slot in impression.items])
+    step = ShownStep(1, START, START, impression, START + 120_000, "drama", 1, 1, 0, [])
+    return Slate(b"12345678", step, clicked), said
 
 
-def decoded(made: Slate, keep_rate: float = 1.0) -> list[Example]:
-    values = examples("v", made, keep_rate, START + 5)
+def decoded(made: Made, keep_rate: float = 1.0) -> list[Example]:
+    values = examples("v", *made, keep_rate, START + 5)
     return [msgspec.json.decode(value, type=Example, strict=True) for value in values]
 
 
@@ -56,7 +57,7 @@ def test_an_example_says_what_was_shown_where_and_what_came_of_it() -> None:
 
 
 def test_an_example_has_exactly_the_fields_of_the_contract() -> None:
-    (value,) = examples("v", slate([{"item_id": "a"}]), 1.0, START)
+    (value,) = examples("v", *slate([{"item_id": "a"}]), 1.0, START)
     assert set(msgspec.json.decode(value)) == set(Example.__struct_fields__)
 
 

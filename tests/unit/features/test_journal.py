@@ -1,23 +1,36 @@
 from __future__ import annotations
 
+import msgspec
+
 from streamapp.features.decay import DAY_MS, MINUTE_MS
+from streamapp.features.item_names import packed
 from streamapp.features.journal import (
+    CLICK,
     MAX_KEPT,
     REQUEST_MS,
     Clicked,
     Journal,
     Shown,
-    item_tag,
+    Slots,
     request_tag,
 )
+from streamapp.features.recent import ACTIONS
 
 START = 1_700_000_000_000
-A, B = item_tag("a"), item_tag("b")
+A, B = packed([1]), packed([2])
 R1, R2, NONE = request_tag("r1"), request_tag("r2"), request_tag(None)
 
 
 def shown(at_ms: int, request: bytes = R1, query: str | None = None) -> Shown:
     return Shown(START + at_ms, at_ms.to_bytes(8, "big"), request, query)
+
+
+def add_shown(journal: Journal, shown: Shown, items: list[bytes]) -> None:
+    journal.show(shown, Slots(0, b"".join(items), list(range(1, len(items) + 1))))
+
+
+def add_click(journal: Journal, click: Clicked) -> None:
+    journal.act(click.time_ms, click.item, click.request, CLICK, click.query)
 
 
 def clicked(at_ms: int, request: bytes = NONE, item: bytes = A) -> Clicked:
@@ -27,9 +40,9 @@ def clicked(at_ms: int, request: bytes = NONE, item: bytes = A) -> Clicked:
 def test_a_click_can_be_on_what_showed_its_item_before_it_and_within_reach() -> None:
     journal = Journal()
     first, second, other = shown(0), shown(10, R2, "kim"), shown(20)
-    journal.add_shown(first, [B, A])
-    journal.add_shown(second, [A])
-    journal.add_shown(other, [B])
+    add_shown(journal, first, [B, A])
+    add_shown(journal, second, [A])
+    add_shown(journal, other, [B])
     for click, expected in (
         (clicked(20), [first, second]),
         (clicked(9), [first]),
@@ -49,50 +62,50 @@ def test_a_click_can_be_on_what_showed_its_item_before_it_and_within_reach() -> 
 
 def test_an_item_is_found_only_as_a_whole() -> None:
     journal = Journal()
-    journal.add_shown(shown(0), [b"\0abc", b"d\0\0\0"])
+    add_shown(journal, shown(0), [b"\0abc", b"d\0\0\0"])
     assert list(journal.showing(clicked(1, item=b"abcd"))) == []
     assert list(journal.showing(clicked(1, item=b"d\0\0\0"))) == [shown(0)]
 
 
-def test_rows_bring_everything_back() -> None:
-    journal, restored = Journal(), Journal()
+def test_its_row_brings_everything_back() -> None:
+    journal = Journal()
     for n in range(10):
-        restored.restore_shown(
-            journal.add_shown(shown(n, query=f"q{n}" if n % 2 else None), [A])[1]
-        )
-        carried = Clicked(START + n, A, R1, f"c{n}" if n % 3 else None)
-        restored.restore_click(journal.add_click(carried)[1])
+        slots = Slots(n, A + B, [n + 1, 7] if n % 4 else [1, 2])
+        journal.show(shown(n, query=f"q{n}" if n % 2 else None), slots)
+        add_click(journal, Clicked(START + n, A, R1, f"c{n}" if n % 3 else None))
+    restored = msgspec.json.decode(msgspec.json.encode(journal), type=Journal)
     assert restored == journal
     assert restored.clicked(START, START + 1) == journal.clicked(START, START + 1)
     assert [query for _, query in restored.searches(START, START + 4)] == ["q1", "q3"]
 
 
-def test_what_came_first_goes_when_there_is_too_much_and_its_row_is_taken() -> None:
+def test_what_came_first_goes_when_there_is_too_much() -> None:
     journal = Journal()
-    parts = [journal.add_shown(shown(n, query="q"), [A, B])[0] for n in range(MAX_KEPT + 3)]
-    assert parts[:3] == parts[MAX_KEPT:]
-    assert len(set(parts)) == MAX_KEPT
-    assert sorted(parts[:MAX_KEPT]) == journal.shown_parts()
-    times = [one.time_ms for one, _ in journal.searches(0, START + DAY_MS)]
-    assert times == [START + n for n in range(3, MAX_KEPT + 3)]
-    assert len(journal.items) == 8 * MAX_KEPT
-    assert len(journal.queries or {}) == MAX_KEPT
+    for n in range(MAX_KEPT + 3):
+        journal.show(shown(n, query=f"q{n}"), Slots(0, A + B, [2, 1]))
+        add_click(journal, clicked(n)._replace(query=f"c{n}"))
+    found = journal.searches(0, START + DAY_MS)
+    assert [one.time_ms for one, _ in found] == [START + n for n in range(3, MAX_KEPT + 3)]
+    assert [query for _, query in found] == [f"q{n}" for n in range(3, MAX_KEPT + 3)]
+    clicks = journal.clicked(0, START + DAY_MS)
+    assert [one.query for one in clicks] == [f"c{n}" for n in range(3, MAX_KEPT + 3)]
+    assert len(journal.items) == len(journal.positions) == 8 * MAX_KEPT
+    assert len(journal.queries or {}) == 2 * MAX_KEPT
 
 
-def test_a_journal_restored_from_more_rows_than_it_keeps_holds_the_last() -> None:
-    journal, restored = Journal(), Journal()
-    for n in range(MAX_KEPT + 5):
-        restored.restore_click(journal.add_click(clicked(n))[1])
-    assert restored == journal
-    assert restored.add_click(clicked(9)) == journal.add_click(clicked(9))
+def test_actions_that_are_no_clicks_belong_to_no_impression() -> None:
+    journal = Journal()
+    journal.act(START, A, R1, ACTIONS.index("like"), None)
+    assert journal.clicked(0, START + DAY_MS) == []
+    assert len(journal.acted) == 17
 
 
 def test_what_no_event_may_concern_any_more_is_forgotten() -> None:
     journal = Journal()
-    journal.add_shown(shown(0, query="q"), [A])
-    journal.add_shown(shown(1), [A, B])
-    journal.add_click(clicked(0)._replace(query="q"))
-    journal.add_click(clicked(1))
+    add_shown(journal, shown(0, query="q"), [A])
+    add_shown(journal, shown(1), [A, B])
+    add_click(journal, clicked(0)._replace(query="q"))
+    add_click(journal, clicked(1))
     journal.forget(START + 1)
     assert len(journal.clicked(0, START + DAY_MS)) == 1
     assert len(journal.searches(0, START + DAY_MS)) == 1

@@ -47,15 +47,21 @@ def test_shipped_values_count_until_a_record_is_in_force() -> None:
     assert parameters.prior("ctr", None, 9) == 0.03
     assert parameters.prior("ctr", None, 10) == 0.5
     assert parameters.prior("completion_rate", "drama", 10) == 0.3
-    assert parameters.position_ctr("home", 9)(1) == 0.05
-    assert parameters.position_ctr("home", 10)(1) == 0.4
-    assert parameters.position_ctr("search", 10)(1) == 0.05
+    assert parameters.click_rates("home", 9, [1]) == [0.05]
+    assert parameters.click_rates("home", 10, [1]) == [0.4]
+    assert parameters.click_rates("search", 10, [1]) == [0.05]
 
 
 def test_beyond_the_list_the_last_entry_counts() -> None:
-    at = known(("position_ctr/home", 0, [0.4, 0.2])).position_ctr("home", 0)
-    assert [at(position) for position in (1, 2, 3, 500)] == [0.4, 0.2, 0.2, 0.2]
-    assert known(("position_ctr/home", 0, 0.1)).position_ctr("home", 0)(7) == 0.1
+    listed = known(("position_ctr/home", 0, [0.4, 0.2]))
+    assert listed.click_rates("home", 0, [1, 2, 3, 500]) == [0.4, 0.2, 0.2, 0.2]
+    assert known(("position_ctr/home", 0, 0.1)).click_rates("home", 0, [7]) == [0.1]
+
+
+def test_shipped_rates_go_on_beyond_the_table() -> None:
+    assert known().click_rates("home", 0, [1, 999, 1_000, 10**6]) == pytest.approx(
+        [0.05 * position**-0.7 for position in (1, 999, 1_000, 10**6)]
+    )
 
 
 def test_a_category_has_its_own_prior_where_one_is_in_force() -> None:

@@ -30,7 +30,8 @@ def slate(at_ms: int, *item_ids: str) -> bytes:
 
 def search(deltas: QueryDeltas, query: str, at_ms: int, *item_ids: str) -> None:
     event = decode_impression(slate(at_ms, *item_ids))
-    deltas.add_search(query, event, lambda position: 0.1 / position)
+    rates = [0.1 / slot.position for slot in event.items]
+    deltas.add_search(query, event, rates)
 
 
 entries = st.lists(

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from streamapp.events import Click, decode_click, decode_impression
-from streamapp.features.catalog import Catalog
 from streamapp.features.digest import digest
-from streamapp.features.recent import Action, RecentActions
-from streamapp.features.slates import Slate, attribute, open_slate
+from streamapp.features.slates import Slate, attribute
+from streamapp.features.steps import ShownStep
 
 MINUTE = 60
 
@@ -19,8 +18,6 @@ MINUTE = 60
 def slate(
     text: str,
     at: int = 0,
-    recent: RecentActions | None = None,
-    catalog: Catalog | None = None,
     **slot: Any,
 ) -> Slate:
     request_id, items = text.split(":")
@@ -37,7 +34,8 @@ def slate(
     }
     impression = decode_impression(msgspec.json.encode(event))
     key = digest(impression.event_id)
-    return open_slate(key, impression, 120_000, recent or RecentActions(), catalog or Catalog())
+    step = ShownStep(1, at * 1000, at * 1000, impression, at * 1000 + 120_000, None, 0, 0, 0, [])
+    return Slate(key, step)
 
 
 def click(item: str, at: int, **fields: Any) -> Click:
@@ -82,22 +80,7 @@ def test_of_two_slates_of_one_time_the_choice_does_not_depend_on_their_order() -
     assert attribute(slates, click("a", 11)) == attribute(slates[::-1], click("a", 11))
 
 
-def test_a_slate_comes_back_from_its_rows() -> None:
-    catalog = Catalog()
-    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "drama"}))
-    shown = slate("r:a,b", 10, catalog=catalog, propensity=0.5, score=1.0)
+def test_a_slate_comes_back_from_its_row() -> None:
+    shown = slate("r:a,b", 10, propensity=0.5, score=1.0)
     shown.clicked, shown.labelled = (1, 0), True
-    restored = Slate.from_row(shown.key, shown.shown.row())
-    restored.restore(shown.state())
-    assert restored == shown
-
-
-def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
-    catalog, recent = Catalog(), RecentActions()
-    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "drama"}))
-    recent.add(Action(1, "e", 0, "a"))
-    shown = slate("r:a", 10, recent, catalog)
-    catalog.update("a", msgspec.json.encode({"item_id": "a", "category": "news"}))
-    recent.add(Action(2, "e", 0, "a"))
-    assert msgspec.json.decode(shown.shown.features[0]) == {"category": "drama"}
-    assert (shown.shown.last_category, shown.shown.clicks) == ("drama", 1)
+    assert msgspec.json.decode(msgspec.json.encode(shown), type=Slate) == shown

@@ -127,6 +127,13 @@ class Town:
     def expected(self, at_ms: int) -> Lists:
         return expected_trending(self.seen, self.known, at_ms, self.size)
 
+    def assert_best(self, name: str, ids: list[str], at_ms: int) -> None:
+        """These are the best of a list; of two that score alike to rounding, either."""
+        every = dict(expected_trending(self.seen, self.known, at_ms, len(self.known))[name])
+        best = [score for _, score in self.expected(at_ms)[name]]
+        assert len(set(ids)) == len(ids)
+        assert [every[item_id] for item_id in ids] == pytest.approx(best, rel=1e-9)
+
     def assert_true(self, *, last: bool = False) -> None:
         """Every list that was sent is what the oracle says, as at its time; so is the last.
 
@@ -139,13 +146,12 @@ class Town:
                 assert record["name"] == name
                 scores = {item["item_id"]: item["score"] for item in record["items"]}
                 expected = self.expected(record["as_of_ms"])[name]
-                assert list(scores) == [item_id for item_id, _ in expected]
                 assert list(scores.values()) == pytest.approx([v for _, v in expected], rel=1e-9)
+                self.assert_best(name, list(scores), record["as_of_ms"])
         mark_ms = (self.now_ms - 1 - SETTLE_MS) // MINUTE * MINUTE
-        expected_now = self.expected(mark_ms)
-        assert {name: self.ids(name) for name in self.last} == {
-            name: [item_id for item_id, _ in items] for name, items in expected_now.items()
-        }
+        assert self.last.keys() == self.expected(mark_ms).keys()
+        for name in self.last:
+            self.assert_best(name, self.ids(name), mark_ms)
 
 
 happenings = st.lists(

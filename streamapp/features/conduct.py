@@ -1,0 +1,287 @@
+"""Conduct: what each event does to its viewer, and what it adds elsewhere.
+
+The story of a step: an impression counts for its items and opens a slate; an action counts for its
+item, joins the recent actions, and a click labels the slate it belongs to; a heartbeat moves its
+playback on. Slates become examples, and playbacks close, when stream time has gone on long enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from streamapp.events import Click
+from streamapp.features import searches, sessions
+from streamapp.features.co_engagement import CoEngagements
+from streamapp.features.dedupe import WITHIN_MS
+from streamapp.features.deltas import ItemDeltas
+from streamapp.features.digest import digest
+from streamapp.features.item_names import ItemNames, packed
+from streamapp.features.journal import Slots
+from streamapp.features.parameters import Parameters
+from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
+from streamapp.features.query_deltas import QueryDeltas
+from streamapp.features.rates import COUNTED_ACTIONS
+from streamapp.features.recent import ACTIONS, ENGAGING, Action
+from streamapp.features.slates import Slate, attribute
+from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
+from streamapp.features.timers import Timers
+from streamapp.features.viewer import Viewer
+
+PUBLISH_EVERY_MS = 500
+"""Stream time between two signals of one viewer."""
+
+ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
+_WATCH, _COMPLETE = ACTION_INDEX["watch"], ACTION_INDEX["complete"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What comes of steps besides what they do to their viewer.
+
+    Attributes:
+        deltas, queries: what they add to the counters of items and queries.
+        pairs: items engaged in one session.
+        labelled: slates whose examples are due, with their viewers' ids, and for each slot what
+            the catalog said of its item, as JSON.
+        timers: when slates and playbacks must be looked at again.
+        late_impressions: those that give no example, because a later event of their viewer had
+            come before them.
+    """
+
+    deltas: ItemDeltas = field(default_factory=ItemDeltas)
+    queries: QueryDeltas = field(default_factory=QueryDeltas)
+    pairs: CoEngagements = field(default_factory=CoEngagements)
+    labelled: list[tuple[str, Slate, list[str]]] = field(default_factory=list)
+    timers: Timers = field(default_factory=Timers)
+    late_impressions: int = 0
+
+
+class Conduct:
+    """Takes the steps of viewers.
+
+    Args:
+        outcome: takes what they bring. One that nobody reads is for steps taken once already.
+        names: of the items, by their numbers.
+        grace_ms: how late an event may be.
+        longest_window_ms: the longest click window of any surface.
+    """
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        names: ItemNames,
+        parameters: Parameters,
+        grace_ms: int,
+        longest_window_ms: int,
+    ) -> None:
+        self.outcome = outcome
+        self._names = names
+        self._parameters = parameters
+        self._grace_ms = grace_ms
+        self._longest_window_ms = longest_window_ms
+        self._ids_kept_ms = max(WITHIN_MS, grace_ms)
+        self._playbacks_kept_ms = MEMORY_MS + grace_ms
+
+    def is_new(self, viewer: Viewer, key: bytes, time_ms: int, stream_ms: int) -> bool:
+        """Remember the digest of an event id; False for a duplicate."""
+        return viewer.ids.add(key, time_ms, stream_ms - self._ids_kept_ms)
+
+    def take(self, viewer: Viewer, key: bytes, step: Step) -> None:
+        """Take a step; `key` is the digest of its event id, and is new."""
+        if isinstance(step, WatchedStep):
+            self._watch(viewer, step)
+        elif isinstance(step, ActedStep):
+            self._act(viewer, step)
+        else:
+            self._show(viewer, key, step)
+        viewer.number, viewer.newest_ms = step.number, step.newest_ms
+        viewer.stream_ms = step.stream_ms
+
+    def take_again(self, viewer: Viewer, steps: Iterable[Step], stream_ms: int) -> None:
+        """Take the steps a viewer took since their row was written; do what came due until now.
+
+        When the last signal went out is not written. One is owed if there may have been a change
+        since the last cut but one: so none is missing after a restore, and few come twice.
+        """
+        for step in steps:
+            self.settle(viewer, step.stream_ms)
+            key = digest(step.event.event_id)
+            self.is_new(viewer, key, step.event.occurred_at_ms, step.stream_ms)
+            self.take(viewer, key, step)
+        changed_ms = max(viewer.stream_ms, self.settle(viewer, stream_ms))
+        viewer.owed = changed_ms >= stream_ms - PUBLISH_EVERY_MS
+        viewer.published_ms = changed_ms
+
+    def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
+        """Count an impression for its items, and keep the slate until its window closes."""
+        event, outcome, journal = step.event, self.outcome, viewer.journal
+        time_ms = event.occurred_at_ms
+        ids = [slot.item_id for slot in event.items]
+        positions = [slot.position for slot in event.items]
+        rates = self._parameters.click_rates(event.surface, time_ms, positions)
+        outcome.deltas.add_slate(time_ms, ids, rates)
+        surface, items = self._names.number(event.surface), packed(self._names.numbers(ids))
+        journal.forget(step.stream_ms - self._grace_ms)
+        slots = Slots(surface, items, positions)
+        searches.show(journal, key, event, slots, rates, outcome.queries)
+        self._visit(viewer, step, impressions=len(ids))
+        if not ids:
+            return
+        viewer.profile.show(time_ms, ids)
+        slate = Slate(key, step)
+        viewer.add_slate(slate)
+        if time_ms < viewer.newest_ms:
+            outcome.late_impressions += 1
+            slate.labelled = True
+        self.set_slate_timer(viewer, slate, step.stream_ms)
+
+    def _visit(self, viewer: Viewer, step: Step, **counts: int) -> None:
+        """Count an event for the session it is in."""
+        profile, time_ms = viewer.profile, step.event.occurred_at_ms
+        since_ms = step.stream_ms - self._grace_ms
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, **counts)
+
+    def _act(self, viewer: Viewer, step: ActedStep) -> None:
+        """Count an action for its item and remember it; a click may label an example."""
+        event, outcome, journal = step.event, self.outcome, viewer.journal
+        time_ms, item_id, action = event.occurred_at_ms, event.item_id, event.action
+        counter = COUNTED_ACTIONS.get(action)
+        if counter is not None:
+            outcome.deltas.add(item_id, time_ms, ((counter, 1.0),), event.viewer_id)
+        code = ACTION_INDEX[action]
+        if action in ENGAGING:
+            outcome.pairs.add(item_id, time_ms, viewer.recent, viewer.profile.sessions)
+        viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
+        viewer.profile.act(action, item_id, time_ms, step.category, step.creator)
+        self._visit(viewer, step, clicks=int(action == "click"))
+        journal.forget(step.stream_ms - self._grace_ms)
+        searches.act(journal, event, code, packed([self._names.number(item_id)]), outcome.queries)
+        if viewer.slates and action == "click":
+            self._label(viewer, event)
+
+    def _label(self, viewer: Viewer, click: Click) -> None:
+        request_id = click.request_id
+        of_request = viewer.slates.get(request_id, ()) if request_id else viewer.all_slates()
+        found = attribute(of_request, click)
+        if found is None:
+            return
+        slate, slot = found
+        if not slate.labelled and slot not in slate.clicked:
+            slate.clicked += (slot,)
+
+    def _watch(self, viewer: Viewer, step: WatchedStep) -> None:
+        """Move a playback on, and count for its item what that adds."""
+        event, deltas, profile = step.event, self.outcome.deltas, viewer.profile
+        time_ms, item_id = event.occurred_at_ms, event.item_id
+        key = playback_key(event.playback_id, item_id)
+        playback = viewer.playbacks.get(key)
+        amounts: Amounts = []
+        item = self._names.number(item_id)
+        if playback is None or time_ms - playback.last_ms > MEMORY_MS:
+            playback = Playback(item, time_ms, time_ms)
+            amounts.append(("watches", 1.0))
+            viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
+            self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
+            viewer.recent.add(Action(time_ms, event.event_id, _WATCH, item_id))
+        begun = len(amounts)
+        has_timer = not (begun or playback.closed)
+        had_completed = playback.completed
+        playback.item = item
+        closing, grown = playback.update(time_ms, event.state, event.watched_ms, event.duration_ms)
+        amounts += closing
+        if amounts:
+            began_by = event.viewer_id if begun else None
+            deltas.add(item_id, playback.start_ms, amounts, began_by)
+        if grown:
+            deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
+            profile.watching.watch(time_ms, grown)
+        self._visit(viewer, step, watches=begun, watched_ms=grown)
+        if playback.completed and not had_completed:
+            viewer.recent.add(Action(time_ms, event.event_id, _COMPLETE, item_id))
+            start_ms = playback.start_ms
+            profile.act("complete", item_id, start_ms, step.category, step.creator)
+        if closing:
+            profile.watching.close(playback.start_ms, closing)
+        viewer.playbacks.put(key, playback)
+        if not (has_timer or playback.closed):
+            self.set_playback_timer(viewer, key, playback, step.stream_ms)
+
+    def set_slate_timer(self, viewer: Viewer, slate: Slate, stream_ms: int) -> None:
+        """See to it that a slate is looked at when it is due; if it is already, do so."""
+        shown = slate.shown
+        due_ms = self._over_ms(shown) if slate.labelled else shown.due_ms
+        request_id = shown.event.request_id
+        if due_ms < stream_ms:  # it came late
+            self.slate_due(viewer, slate.key, request_id, stream_ms)
+        else:
+            self.outcome.timers.set((due_ms, viewer.viewer_id, slate.key, "slate", request_id))
+
+    def _over_ms(self, shown: ShownStep) -> int:
+        """Return when no older slate can be open any more."""
+        return shown.event.occurred_at_ms + self._longest_window_ms
+
+    def set_playback_timer(
+        self, viewer: Viewer, key: bytes, playback: Playback, stream_ms: int
+    ) -> None:
+        """See to it that a playback is closed when it has been silent for long."""
+        due_ms = playback.last_ms + IDLE_MS
+        if due_ms < stream_ms:  # it came late
+            self.playback_due(viewer, key, stream_ms)
+        else:
+            self.outcome.timers.set((due_ms, viewer.viewer_id, key, "playback", ""))
+
+    def slate_due(self, viewer: Viewer, key: bytes, request_id: str, stream_ms: int) -> None:
+        """Give the slate's examples; drop it when no older slate can be open any more."""
+        slate = viewer.slate(request_id, key)
+        if slate is None:
+            return
+        if not slate.labelled:
+            said = [self._names.name(number) for number in slate.shown.features]
+            self.outcome.labelled.append((viewer.viewer_id, slate, said))
+            slate.labelled = True
+            if slate.shown.due_ms < self._over_ms(slate.shown):
+                self.set_slate_timer(viewer, slate, stream_ms)
+                return
+        viewer.drop_slate(slate)
+
+    def playback_due(self, viewer: Viewer, key: bytes, stream_ms: int) -> bool:
+        """Close a playback unless a heartbeat came since the timer was set; True if closed."""
+        playback = viewer.playbacks.get(key)
+        if playback is None or playback.closed:
+            return False
+        if playback.last_ms + IDLE_MS >= stream_ms:
+            self.set_playback_timer(viewer, key, playback, stream_ms)
+            return False
+        closing = playback.time_out()
+        item_id = self._names.name(playback.item)
+        self.outcome.deltas.add(item_id, playback.start_ms, closing)
+        viewer.profile.watching.close(playback.start_ms, closing)
+        viewer.playbacks.put(key, playback)
+        return True
+
+    def settle(self, viewer: Viewer, stream_ms: int) -> int:
+        """Do what has become due for a viewer whose timers are not set.
+
+        Returns:
+            When the last of the playbacks was due that have been closed; −1 if none.
+        """
+        closed_ms = -1
+        for slate in viewer.all_slates():
+            due_ms = self._over_ms(slate.shown) if slate.labelled else slate.shown.due_ms
+            if due_ms < stream_ms:
+                self.slate_due(viewer, slate.key, slate.shown.event.request_id, stream_ms)
+        for key, playback in viewer.playbacks.all():
+            due_ms = playback.last_ms + IDLE_MS
+            if not playback.closed and due_ms < stream_ms:
+                self.playback_due(viewer, key, stream_ms)
+                closed_ms = max(closed_ms, due_ms)
+        return closed_ms
+
+    def set_timers(self, viewer: Viewer, stream_ms: int) -> None:
+        """Set the timers of a viewer that is settled."""
+        for slate in viewer.all_slates():
+            self.set_slate_timer(viewer, slate, stream_ms)
+        for key, playback in viewer.playbacks.all():
+            if not playback.closed:
+                self.set_playback_timer(viewer, key, playback, stream_ms)
