@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -158,7 +159,7 @@ class Neighbours(msgspec.Struct, gc=False):
 
 
 def pack(ids: list[str]) -> bytes:
-    """Return ids as one text, in which `holds` finds them."""
+    """Return ids as one text."""
     return b"".join([_END, *(_named(item_id).text + _END for item_id in ids)])
 
 
@@ -169,9 +170,10 @@ def unpack(packed: bytes) -> list[str]:
     return _decode(b'["%b"]' % packed[1:-1].replace(_END, b'","'))
 
 
-def holds(packed: bytes, item_id: str) -> bool:
-    """Return whether an id is among those packed."""
-    return _END + _named(item_id).text + _END in packed
+def holds_any_of(item_ids: Iterable[str]) -> Callable[[bytes], bool]:
+    """Return what tells whether any of these ids is among those packed, however many they are."""
+    texts = {_named(item_id).text for item_id in item_ids}
+    return lambda packed: not texts.isdisjoint(packed.split(_END))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -90,7 +90,7 @@ _decode_list = msgspec.json.Decoder(_ListRow).decode
 
 
 class SimilarItem(msgspec.Struct, gc=False):
-    """One item in memory: some 4 KB with 100 neighbours.
+    """One item in memory: some 5 KB with 100 neighbours.
 
     Attributes:
         landmark_ms: where the weight of an event is 1.

@@ -117,7 +117,7 @@ class Similar:
         self._rows: dict[bytes, bytes | None] = {}
         self._heads: dict[str, None] = {}
         self._made: list[tuple[str, int, list[Candidate]]] = []
-        self._remade: dict[str, None] = {}
+        self._gone: dict[str, None] = {}
 
     def decoder(self, topic: str) -> Callable[[bytes], PairDelta]:  # noqa: ARG002  # one input
         """Return what decodes one delta."""
@@ -279,17 +279,12 @@ class Similar:
                 self._forget(key, item)
             else:
                 self._unmake(key, item)
-        for item_id, other in self._items.items():
-            if neighbours.holds(other.sent, key):
-                self._remade[item_id] = None
+        self._gone[key] = None
 
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Send the lists that were made and what items tell each other; write what changed."""
-        remade, self._remade = self._remade, {}
-        for item_id in sorted(remade):
-            item = self._items.get(item_id)
-            if item is not None and item.basis is not None:
-                self._make(item_id, item, max(item.made_ms, self._second * SECOND_MS))
+        if self._gone:
+            self._take_off()
         made, self._made = self._made, []
         for item_id, at_ms, best in made:
             value = _encode(SimilarList(item_id, at_ms, cut.computed_at_ms, best))
@@ -301,6 +296,14 @@ class Similar:
             self._write(self._items[item_id].head_row(item_id))
         rows, self._rows = self._rows, {}
         return rows.items()
+
+    def _take_off(self) -> None:
+        """Make the lists anew that have an item which is not active any more."""
+        gone, self._gone = self._gone, {}
+        holds = neighbours.holds_any_of(key for key in gone if not self._is_active(key))
+        for item_id in sorted(i for i, item in self._items.items() if holds(item.sent)):
+            item = self._items[item_id]
+            self._make(item_id, item, max(item.made_ms, self._second * SECOND_MS))
 
     def _engaged(self, item_id: str, minute_ms: int) -> float | None:
         item = self._items.get(item_id)
@@ -326,8 +329,9 @@ class Similar:
             self._touch(item_id, item)
             if item.basis is not None and not self._is_active(item_id):
                 self._unmake(item_id, item)
-            elif not all(map(self._is_active, neighbours.unpack(item.sent))):
-                self._remade[item_id] = None
+            for other_id in neighbours.unpack(item.sent):
+                if not self._is_active(other_id):
+                    self._gone[other_id] = None
 
     @property
     def rows(self) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench.mixed_traffic.ingest import ingest, settings_of
-from tests.bench.mixed_traffic.latency import KEEP_RATE, latency
+from tests.bench.mixed_traffic.ingest import KEEP_RATE, ingest, settings_of
+from tests.bench.mixed_traffic.latency import latency
 from tests.bench.mixed_traffic.traffic import Mixed
 from tests.bench.process import ROOT
 from tests.bench.progress import step
@@ -60,7 +60,8 @@ def run_ingest(plan: Plan, servers: str, data: Path | None, console: Console, pl
     console.print(
         f"  ingest: {run.per_second:,.0f} events/s on one core, {run.cpu_us:.1f} µs CPU an event, "
         f"{run.bytes_an_event:,.0f} bytes written an event, peak {run.peak_bytes / 1e6:,.0f} MB "
-        f"({plan.viewers:,} viewers, {plan.items:,} items)"
+        f"({plan.viewers:,} viewers, {plan.items:,} items; negatives kept for learning: "
+        f"{KEEP_RATE:.0%})"
     )
     for topic, size in sorted(run.written_bytes.items(), key=lambda one: -one[1]):
         console.print(f"    {topic}: {size / run.total:,.0f} bytes an event", style="dim")

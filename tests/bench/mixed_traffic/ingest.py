@@ -21,6 +21,9 @@ GIVEN = (*EVENT_TOPICS, "catalog.items", "control.parameters")
 SAMPLE_SECONDS = 0.1
 START_SECONDS = 120.0
 
+KEEP_RATE = 0.1
+"""Share of the examples without a click that the learner is given."""
+
 FROM, TO = 0.1, 0.95
 """Shares of the input between which it is timed: after the start, before the last commits."""
 
@@ -56,8 +59,18 @@ class Ingest:
 
 
 def settings_of(servers: str, name: str) -> Settings:
-    """Return settings whose topics and groups nobody else has."""
-    return Settings(bootstrap_servers=servers, app_id=name, topic_prefix=f"{name}.", partitions=12)
+    """Return settings whose topics and groups nobody else has.
+
+    The busiest viewers would be taken for bots, and what is kept out is no work.
+    """
+    return Settings(
+        bootstrap_servers=servers,
+        app_id=name,
+        topic_prefix=f"{name}.",
+        partitions=12,
+        negative_keep_rate=KEEP_RATE,
+        keep_out_bots=False,
+    )
 
 
 def ingest(settings: Settings, mixed: Mixed, place: Path, data: Path | None, told: Told) -> Ingest:

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer
@@ -38,9 +38,6 @@ SETTLE_SECONDS = 10.0
 
 LAST_SECONDS = 5.0
 """After the last event, for its signals to come."""
-
-KEEP_RATE = 0.1
-"""Share of the examples without a click that the learner is given."""
 
 _TIME = re.compile(rb'"occurred_at_ms":(\d+)')
 _AS_OF = re.compile(rb'"as_of_ms":(\d+)')
@@ -124,14 +121,13 @@ class Watcher:
 def latency(settings: Settings, mixed: Mixed, seconds: float, place: Path, told: Told) -> Latency:
     """Run all roles, one worker each, and send the traffic at its rate for so long."""
     asyncio.run(make_topics(settings))
-    own = replace(settings, negative_keep_rate=KEEP_RATE)
     with ExitStack() as stack:
         cluster = Cluster(settings.bootstrap_servers, settings.partitions)
         cluster.send_all((settings.topic(t), key, value) for t, key, value in mixed.catalog())
         for role in ROLES:
             command = ["-m", "streamapp", "worker", role]
             log = place / role / "log"
-            job = Job(Path(sys.executable), command, log, environment(own), pinned=False)
+            job = Job(Path(sys.executable), command, log, environment(settings), pinned=False)
             stack.enter_context(job)
         _until_they_run(cluster, settings)
         watcher = Watcher(settings)
