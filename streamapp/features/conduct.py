@@ -187,7 +187,8 @@ class Conduct:
             self._count_act(viewer, step, code)
         elif not was_bot:
             outcome = self.outcome
-            self._retraction.take_back(viewer, outcome.deltas, outcome.queries)
+            now_ms = step.newest_ms
+            self._retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
 
     def _count_act(self, viewer: Viewer, step: ActedStep, code: int) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal

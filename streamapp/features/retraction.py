@@ -49,9 +49,15 @@ class Retraction:
         self._names = names
         self._parameters = parameters
 
-    def take_back(self, viewer: Viewer, deltas: ItemDeltas, queries: QueryDeltas) -> None:
-        """Take back all of a viewer's that is recent; forget what it was made of."""
-        since_ms = viewer.newest_ms - WITHIN_MS
+    def take_back(
+        self, viewer: Viewer, now_ms: int, deltas: ItemDeltas, queries: QueryDeltas
+    ) -> None:
+        """Take back all of a viewer's that is recent; forget what it was made of.
+
+        Args:
+            now_ms: newest event time of the viewer.
+        """
+        since_ms = now_ms - WITHIN_MS
         self._slates(viewer.journal, since_ms, deltas)
         self._acts(viewer.journal, since_ms, deltas)
         self._playbacks(viewer, since_ms, deltas)

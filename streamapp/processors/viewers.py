@@ -102,7 +102,7 @@ class Viewers:
         )
         again = Conduct(Outcome(), names, parameters, grace_ms, window_ms, keeps_out=out)
         self._again = again
-        self._viewers = ViewerStore(names, again.take_again, settings.idle_ms, grace_ms)
+        self._viewers = ViewerStore(names, self._take_again, settings.idle_ms, grace_ms)
         # What the next cut takes out, besides the rows and the outcome.
         self._touched: dict[str, None] = {}
         self._owed: dict[str, None] = {}
@@ -188,6 +188,11 @@ class Viewers:
                     self._touched[viewer_id] = None
         if self._viewers.expires(stream_time_ms):
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
+
+    def _take_again(self, viewer: Viewer, steps: list[Step], stream_time_ms: int) -> None:
+        """Let a viewer who was restored come to the present."""
+        self._again.take_again(viewer, steps, stream_time_ms)
+        self._judge.restore(viewer)
 
     def _wake(self, stream_time_ms: int) -> None:
         """After a restore: set the timers of those who may have any, owe again what was owed."""
