@@ -148,7 +148,7 @@ def viewers(number: int, told: Told) -> Held:
     catalog = Catalog()
     for item in range(histories.CATALOG_ITEMS):
         catalog.update(histories.item_id(item), histories.catalog_record(item))
-    settings = ViewersSettings(negative_keep_rate=KEEP_RATE)
+    settings = ViewersSettings(negative_keep_rate=KEEP_RATE, keep_out_bots=False)
     first, others = (Viewers(catalog, Parameters(), settings) for _ in range(2))
     few, many = Driven(first), Driven(others)
     _play(few, 0, WARM)
