@@ -177,9 +177,12 @@ class Ledger:
             raise CommitFailed("the ledger is closed")
         batches = await self._batches(producer, cut)
         await producer.begin_transaction()
-        sent, written_ms = [], int(time.time() * 1000)
-        for (topic, partition), records in batches.items():
-            sent += await self._send(producer, topic, partition, records, written_ms)
+        written_ms = int(time.time() * 1000)
+        # Of a partition one batch is under way at a time; the partitions need not wait in line.
+        sent = [
+            self._send(producer, topic, partition, records, written_ms)
+            for (topic, partition), records in batches.items()
+        ]
         positions = {
             TopicPartition(self.inputs[name], self.partition): offset
             for name, offset in offsets.items()
@@ -207,14 +210,14 @@ class Ledger:
     @staticmethod
     async def _send(
         producer: AIOKafkaProducer, topic: str, partition: int, records: Records, written_ms: int
-    ) -> list[asyncio.Future[object]]:
-        """Pack records into batches and hand them over; returns their delivery futures."""
+    ) -> None:
+        """Send records in batches, until all have arrived."""
         sent, done = [], 0
         while done < len(records):
             batch = producer.create_batch()
             done += fill(batch, islice(records, done, None), written_ms)
             sent.append(await producer.send_batch(batch, topic, partition=partition))
-        return sent
+        await asyncio.gather(*sent)
 
     async def close(self) -> None:
         """Give up the producer; an open transaction is left to the next `fence`."""

@@ -66,7 +66,8 @@ class Owned:
     Attributes:
         running: restored and sought: records may be offered and cuts committed.
         read, remaining: rows restored, and an upper bound of those still to come.
-        skipped: commit intervals for which it has been far behind.
+        skipped: commit intervals since it was last due for a commit.
+        uncut: seconds of processing since its last cut.
     """
 
     task: Task
@@ -75,6 +76,7 @@ class Owned:
     read: int = 0
     remaining: int = 0
     skipped: int = 0
+    uncut: float = 0.0
     taking: asyncio.Task[None] | None = field(default=None, repr=False)
     commit: asyncio.Task[None] | None = field(default=None, repr=False)
 

@@ -17,8 +17,9 @@ from streamapp.processors.base import Cut
 
 log = logging.getLogger(__name__)
 
-SLICE_SECONDS = 0.02
-"""Processing without letting the event loop turn: a commit under way needs dozens of turns."""
+SLICE_SECONDS = 0.005
+"""Processing without letting the event loop turn: a commit under way needs dozens of turns, and
+many commits may be."""
 
 SLICE_RECORDS = 100
 """Processed between two looks at the time."""
@@ -32,6 +33,14 @@ FAR_BEHIND = 10_000
 INTERVALS_BEHIND = 10
 """Commit intervals from one commit to the next of a task that is far behind: the fewer commits,
 the fewer rows are written for the same events, and the sooner it has caught up."""
+
+COMMITS_BEHIND = 4
+"""Commits under way above which a task that is far behind waits for its own: each takes turns of
+the event loop from the others, and a transaction must end in time."""
+
+MOST_UNCUT_SECONDS = 0.5
+"""Processing after which a task commits whatever the interval: a cut must not stop the event loop
+for long, nor a transaction take long."""
 
 WallClock = Callable[[], int]
 """Epoch milliseconds."""
@@ -95,18 +104,30 @@ class Runner:
         going_on = True
         while owned.running and going_on:
             going_on = self._slice(owned)
+            if owned.uncut > MOST_UNCUT_SECONDS:
+                await self._relieve(partition, owned)
             await asyncio.sleep(0)
         for topic, source in owned.task.inputs.items():
             self._balance(topic, partition, len(source.queue))
 
     def _slice(self, owned: Owned) -> bool:
         """Process for a moment; False when nothing more can be processed now."""
-        until = time.monotonic() + SLICE_SECONDS
+        began = now = time.monotonic()
+        going_on = False
         with self._failing(owned):
             while owned.task.drive(SLICE_RECORDS) == SLICE_RECORDS:
-                if time.monotonic() >= until:
-                    return True
-        return False
+                now = time.monotonic()
+                if now >= began + SLICE_SECONDS:
+                    going_on = True
+                    break
+        owned.uncut += now - began
+        return going_on
+
+    async def _relieve(self, partition: int, owned: Owned) -> None:
+        """Commit what a task has processed, when the commit under way has ended."""
+        if owned.commit is not None:
+            await asyncio.wait([owned.commit])
+        self.commit_soon(partition, owned)
 
     def _balance(self, topic: str, partition: int, waiting: int) -> None:
         # No memory of what is held back: a rebalance makes all partitions active again.
@@ -134,14 +155,19 @@ class Runner:
 
     def _due(self, partition: int, owned: Owned) -> bool:
         """Tell at an interval's end whether to commit, or to go on catching up."""
-        behind = self._reading.unread(partition) > FAR_BEHIND
-        owned.skipped = owned.skipped + 1 if behind else 0
-        return owned.skipped % INTERVALS_BEHIND == 0
+        owned.skipped += 1
+        if self._reading.unread(partition) > FAR_BEHIND:
+            under_way = sum(other.committing for other in self.ownership.owned.values())
+            if owned.skipped < INTERVALS_BEHIND or under_way >= COMMITS_BEHIND:
+                return False
+        owned.skipped = 0
+        return True
 
     def commit_soon(self, partition: int, owned: Owned) -> None:
         """Take a cut and write it, unless the task's last one is still being written."""
         if not owned.running or owned.committing:
             return
+        owned.uncut = 0.0
         owned.task.idle()
         cut = owned.task.cut(self._wall_clock())
         rejected, samples = owned.task.observed()

@@ -19,7 +19,7 @@ from tests.kafka.cluster import make_topics
 EVENT_TOPICS = ("events.impressions", "events.clicks", "events.watches")
 GIVEN = (*EVENT_TOPICS, "catalog.items", "control.parameters")
 SAMPLE_SECONDS = 0.1
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 KEEP_RATE = 0.1
 """Share of the examples without a click that the learner is given."""

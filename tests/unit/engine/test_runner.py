@@ -206,6 +206,40 @@ async def test_commits_go_on_while_a_backlog_is_worked_off(here, monkeypatch):
     assert len(reached) >= 3
 
 
+async def test_what_is_processed_between_two_commits_is_bounded(here, monkeypatch):
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "MOST_UNCUT_SECONDS", 0.0)
+    ledger = FakeLedger(gate=asyncio.Event())
+    here.start(0, ledger)
+    here.reading.behind = module.FAR_BEHIND + 1
+    delivered = asyncio.create_task(here.deliver(events(*range(1_000))))
+    await settle()
+    assert not delivered.done(), "it waits for the commit under way"
+    assert [offsets["a"] for _, offsets in ledger.commits] == [module.SLICE_RECORDS]
+    assert ledger.gate is not None
+    ledger.gate.set()
+    await delivered
+    await settle()
+    reached = [offsets["a"] for _, offsets in ledger.commits]
+    assert reached == list(range(100, 1_001, 100))
+
+
+async def test_of_those_far_behind_only_some_commit_at_once(here):
+    gate = asyncio.Event()
+    here.reading.behind = module.FAR_BEHIND + 1
+    for partition in range(module.COMMITS_BEHIND + 1):
+        here.start(partition, FakeLedger(gate=gate))
+        owned = here.ownership.owned[partition]
+        owned.skipped = module.INTERVALS_BEHIND
+        owned.commit = None
+        if partition < module.COMMITS_BEHIND:
+            owned.commit = asyncio.create_task(gate.wait())
+    assert not here.runner._due(module.COMMITS_BEHIND, owned)
+    gate.set()
+    await settle()
+    assert here.runner._due(module.COMMITS_BEHIND, owned)
+
+
 async def test_a_failed_commit_drops_the_task_and_its_cut_is_not_sent_again(here):
     ledger = FakeLedger(error=CommitFailed("fenced"))
     here.start(0, ledger)
