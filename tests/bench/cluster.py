@@ -111,7 +111,10 @@ class Cluster:
 
     def has_members(self, group: str) -> bool:
         """Tell whether a group has settled with at least one member."""
-        described = self._admin.describe_consumer_groups([group])[group].result()
+        try:
+            described = self._admin.describe_consumer_groups([group])[group].result()
+        except KafkaException:  # the first group of a new broker
+            return False
         return bool(described.members) and described.state == ConsumerGroupState.STABLE
 
     def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:

@@ -172,10 +172,21 @@ def _send(
             break
         if number % EACH == 0 and at_s > SETTLE_SECONDS:
             _follow(watcher, topic, key, value, event_ms)
-        producer.produce(settings.topic(topic), value, key)
+        _hand_over(producer, settings.topic(topic), key, value)
         number += 1
     producer.flush()
     return number, time.monotonic() - began
+
+
+def _hand_over(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
+    """Give an event to the producer; wait where the brokers are too busy to take more."""
+    while True:
+        try:
+            producer.produce(topic, value, key)
+        except BufferError:
+            producer.poll(0.05)
+        else:
+            return
 
 
 def _follow(watcher: Watcher, topic: str, key: bytes, value: bytes, event_ms: int) -> None:
