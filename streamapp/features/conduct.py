@@ -123,6 +123,9 @@ class Conduct:
         When the last signal went out is not written. One is owed if there may have been a change
         since the last cut but one: so none is missing after a restore, and few come twice.
         """
+        seen = viewer.profile.seen
+        if seen is not None:
+            seen.happened[:] = self._names.shared(seen.happened)
         for step in steps:
             self.settle(viewer, step.stream_ms)
             key = digest(step.event.event_id)
@@ -139,7 +142,7 @@ class Conduct:
     def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
         event = step.event
-        ids = [slot.item_id for slot in event.items]
+        ids = self._names.shared([slot.item_id for slot in event.items])
         self._visit(viewer, step, impressions=len(ids))
         if ids:
             viewer.profile.show(event.occurred_at_ms, ids)
@@ -174,7 +177,8 @@ class Conduct:
     def _act(self, viewer: Viewer, step: ActedStep, *, was_bot: bool) -> None:
         """Remember an action and judge by it; count it; a click may label an example."""
         event = step.event
-        time_ms, item_id, action = event.occurred_at_ms, event.item_id, event.action
+        time_ms, action = event.occurred_at_ms, event.action
+        (item_id,) = self._names.shared([event.item_id])
         code, is_out = ACTION_INDEX[action], self._is_out(viewer)
         if action in ENGAGING and not is_out:
             self._engage(viewer, item_id, time_ms)

@@ -59,6 +59,11 @@ class ItemNames:
         """
         return self._names.get(number, "")
 
+    def shared(self, names: list[str]) -> list[str]:
+        """Return names as the texts held here, as far as they are: one for all who keep it."""
+        known, held = self._young, self._names
+        return [held[known[name]] if name in known else name for name in names]
+
     def _again(self, name: str) -> int:
         """Take a name into the present generation."""
         number = self._old.pop(name, None)

@@ -9,7 +9,7 @@ Which items these are is a function of the set of events, in whatever order they
 time only grows, so one that was pushed out by `LIMIT` newer ones stays out until it happens anew.
 
 An item that happens anew is simply put in front; that it is further back as well, or that the last
-ones are not needed any more, is put right when the list is asked for or has grown twice as long.
+ones are not needed any more, is put right when the list is asked for or has grown long.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from itertools import islice
 from typing import ClassVar
 
 import msgspec
+
+MORE = 20
+"""Items more than are needed that may wait to be dropped together."""
 
 
 class LatestItems(msgspec.Struct, gc=False, array_like=True):
@@ -47,7 +50,7 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
         self.times = array("q", [time_ms]).tobytes() * len(items) + self.times
         if in_order:
             self.newest_ms = time_ms
-        if not in_order or len(self.happened) > 2 * self.LIMIT:
+        if not in_order or len(self.happened) > self.LIMIT + MORE:
             self._tidy()
 
     def _tidy(self) -> None:

@@ -46,3 +46,14 @@ def test_a_name_that_is_back_gets_a_new_number_over_a_restore_too() -> None:
     assert restored.number("a") == again
     assert restored.number("b") > again
     assert len(restored) == 2
+
+
+def test_one_text_serves_all_who_keep_a_name() -> None:
+    names = ItemNames(DAY)
+    first, other = (f"item-{n:d}" for n in (1, 1))
+    assert first is not other
+    names.number(first)
+    (same, unknown) = names.shared([other, "item-2"])
+    assert same is first
+    assert unknown == "item-2"
+    assert len(names) == 1
