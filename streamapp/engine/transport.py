@@ -105,6 +105,10 @@ class Fetched(NamedTuple):
     epochs: Mapping[TP, int]
 
 
+START_LOOK_SECONDS = 0.01
+"""Between two looks whether the consumer's thread has begun."""
+
+
 class ConsumerThread(AIOKafkaConsumerThread):
     """aiokafka's consumer in a thread of its own, reading committed records."""
 
@@ -133,6 +137,12 @@ class ConsumerThread(AIOKafkaConsumerThread):
             fetch_max_wait_ms=FETCH_WAIT_MS,
             retry_backoff_ms=50,
         )
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Subscribe once the thread has its consumer: on a busy machine Faust asks before."""
+        while self._consumer is None:  # noqa: ASYNC110  # Faust has no event for it
+            await asyncio.sleep(START_LOOK_SECONDS)
+        await super().subscribe(topics)
 
     async def fetch(self, active: frozenset[TP]) -> Fetched:
         """Take what has been read of these partitions, or wait a little for something."""
