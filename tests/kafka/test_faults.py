@@ -27,6 +27,7 @@ CLICKS = "events.clicks"
 PARTITIONS = 3
 EVENTS_READ = 'streamapp_events_total{topic="events.clicks"}'
 COMMITS = "streamapp_commit_seconds_count"
+COUNTED = 'streamapp_written_total{topic="activity.items"}'
 
 
 def clicks(first: int, count: int) -> list[Sent]:
@@ -240,7 +241,7 @@ async def test_sigterm_under_load_leaves_nothing_half_done(settings, tmp_path):
     before = 0
     for attempt in range(2):
         with WorkerProcess("ingest", settings, tmp_path / f"w{attempt}") as worker:
-            worker.until(lambda it: it.metrics().get(COMMITS, 0) > 0, "the first commit")
+            worker.until(lambda it: it.metrics().get(COUNTED, 0) > 0, "the first that counts")
             assert worker.stop() == 0
         counted = clicks_in(await read_all(settings, ["activity.items"]))
         assert counted == sum((await consumed(settings)).values()) > before
