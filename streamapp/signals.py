@@ -14,16 +14,30 @@ SCHEMA = 1
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """What the viewer did with one shown item, final when the window closed."""
+    """What the viewer did with one shown item, final when the window closed.
+
+    Attributes:
+        clicked: within the click window.
+        actions: other actions of events.clicks within that window, each once, sorted.
+        watched_ms: of the playback that the impression led to; examples of kind completion.
+        completed: that playback was watched to its end.
+        watched_share: watched_ms by the item's duration, at most 1.
+    """
 
     clicked: bool
+    actions: list[str] = []
+    watched_ms: int | None = None
+    completed: bool | None = None
+    watched_share: float | None = None
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
     """One record of training.examples: an item as shown, and what came of it.
 
     Attributes:
-        example_id: request_id + ":" + position, unique within the viewer.
+        example_id: request_id + ":" + position, unique within the viewer and kind.
+        kind: which labels it has: click (clicked, actions) of every item shown, or completion
+            (watched_ms, completed, watched_share) of an item that a playback was begun of.
         features: point-in-time features by name: a number is a magnitude, a string a category.
         weight: 1 / keep rate of the negatives, for metrics only.
     """
@@ -44,6 +58,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     as_of_ms: int
     computed_at_ms: int
     segment: str = "all"
+    kind: Literal["click", "completion"] = "click"
 
     @property
     def occurred_at_ms(self) -> int:
@@ -567,6 +582,49 @@ class EpochClose(msgspec.Struct, frozen=True, kw_only=True):
     computed_at_ms: int
 
 
+class ModelFactor(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One record of models.factors: bias and latent vector of a viewer or item. A null deletes.
+
+    How well an item suits a viewer is the item's bias + the dot product of the two vectors. The
+    key is `<model>/<kind>/<id>`; all of a model lie in one partition, and `<model>/@epoch` closes
+    a version.
+
+    Attributes:
+        id: viewer_id or item_id.
+        bias: 0 of a viewer: it would change no order.
+        vector: as long for all rows of a model.
+    """
+
+    schema: int = SCHEMA
+    model: str
+    kind: Literal["viewer", "item"]
+    id: str
+    bias: float
+    vector: list[float]
+    as_of_ms: int
+    computed_at_ms: int
+
+
+class FactorsClose(msgspec.Struct, frozen=True, kw_only=True):
+    """The record `<model>/@epoch` of models.factors: all before it are one consistent version.
+
+    Attributes:
+        epoch: grows by one with each version of the model.
+        count: rows a reader holds now, of viewers and items.
+        checksum: of those rows, as `streamapp.learning.factor_table.checksum_of` says.
+        dimensions: numbers in a vector.
+    """
+
+    schema: int = SCHEMA
+    model: str
+    epoch: int
+    count: int
+    checksum: int
+    dimensions: int
+    as_of_ms: int
+    computed_at_ms: int
+
+
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """How well a model or baseline predicted, each example before it was learned from.
 
@@ -591,20 +649,30 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One record of models.versions: which version of a model to score with, and how good it is.
 
     Attributes:
+        segment: of the examples the model learns from.
+        objective: what it predicts the probability of: click, completion, watched_share or hide.
+        objective_weight: what one such outcome is worth when objectives are combined.
         version: epoch of the weights; a reader that holds this epoch or a later one may score.
         examples: learned from, since the model began.
         metrics: prequential, decayed, negatives weighted back to all that were shown.
-        status: warming until enough examples were seen, then champion.
+        status: warming until enough examples were seen. Of each segment and objective one model
+            is the champion, which readers score with; rolled_back is a champion that went back to
+            older weights, with a new version. Others are challengers.
+        reason: why the status is what it is, where there is something to say.
     """
 
     schema: int = SCHEMA
     model: str
+    segment: str = "all"
+    objective: str = "click"
+    objective_weight: float = 1.0
     version: int
     as_of_ms: int
     computed_at_ms: int
     examples: int
     metrics: ModelMetrics
-    status: Literal["warming", "champion"]
+    status: Literal["warming", "champion", "challenger", "rolled_back"]
+    reason: str | None = None
 
     @property
     def occurred_at_ms(self) -> int:
