@@ -109,11 +109,24 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
         """Return these sums as they are now."""
         return Affinities(self.landmark_ms, self.held, self.names, self.sums[:])
 
-    def longest(self, time_ms: int) -> dict[bytes, float]:
-        """Return the sums of the longest half-life at a time by name, escaped as in JSON."""
-        factor = exp2((self.landmark_ms - time_ms) * _PER_MS[1])
-        sums = [value * factor for _, value in _SUMS.iter_unpack(self.sums)]
+    def factor(self, time_ms: int) -> float:
+        """Return what the sums that `all_kept` and `kept` return are worth at a time."""
+        return exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+
+    def all_kept(self) -> dict[bytes, float]:
+        """Return the sums of the longest half-life as they are kept, by name escaped as in JSON."""
+        sums = memoryview(self.sums).cast("d").tolist()[1::2]
         return dict(zip(self.names.split(_END)[1:-1], sums, strict=True))
+
+    def kept(self, name: bytes) -> float | None:
+        """Return what `all_kept` has of a name; quicker as long as it is asked of a few."""
+        found = self.names.find(b"%b%b%b" % (_END, name, _END))
+        if found < 0:
+            return None
+        sums: tuple[float, float] = _SUMS.unpack_from(
+            self.sums, _SIZE * self.names.count(_END, 0, found)
+        )
+        return sums[1]
 
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""
