@@ -39,6 +39,7 @@ where nothing happens and loses p·min(ln k, 1) where it does.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
@@ -117,7 +118,8 @@ class Duel:
     def __init__(self, settings: DuelSettings) -> None:
         self._settings = settings
         self._state = _fresh()
-        self._open: dict[str, BlockState] = {}  # in the order they began
+        # In the order they began; of a plain dict, finding the first after many deletions is slow.
+        self._open: OrderedDict[str, BlockState] = OrderedDict()
         self._touched: dict[str, None] = {}
 
     @property
@@ -156,12 +158,11 @@ class Duel:
             at_ms: stream time.
             weight: how many examples it stands for.
         """
-        state, settings = self._state, self._settings
-        if state.decided:
+        if self.decided:
             return
+        state = self._state
         state.at_ms = max(state.at_ms, at_ms)
-        self._make_room(viewer_id)
-        if state.decided:
+        if not self._make_room(viewer_id):
             self._touched.update(dict.fromkeys(self._open))
             self._open.clear()
             return
@@ -169,20 +170,29 @@ class Duel:
         if block is None:
             block = self._open[viewer_id] = BlockState(state.at_ms, state.begun)
             state.begun += 1
+        bound = self._settings.bound
+        difference = champion_loss - challenger_loss
+        if not -bound <= difference <= bound:
+            difference = _clipped(champion_loss, challenger_loss, bound)
         block.weight += weight
-        block.difference += weight * _clipped(champion_loss, challenger_loss, settings.bound)
+        block.difference += weight * difference
         self._touched[viewer_id] = None
 
-    def _make_room(self, viewer_id: str) -> None:
-        """Close the blocks that are over, and the oldest if the viewer's finds no place."""
-        last = self._state.at_ms - self._settings.block_ms
-        while self._open and not self._state.decided:
-            oldest, block = next(iter(self._open.items()))
-            full = len(self._open) >= self._settings.capacity and viewer_id not in self._open
-            if block.began_ms >= last and not full:
-                return
-            self._count(self._open.pop(oldest))
+    def _make_room(self, viewer_id: str) -> bool:
+        """Close the blocks that are over, and the oldest if the viewer's finds no place.
+
+        Return whether the duel goes on.
+        """
+        blocks, settings = self._open, self._settings
+        last = self._state.at_ms - settings.block_ms
+        while blocks and not self.decided:
+            oldest = next(iter(blocks))
+            full = len(blocks) >= settings.capacity and viewer_id not in blocks
+            if blocks[oldest].began_ms >= last and not full:
+                break
+            self._count(blocks.pop(oldest))
             self._touched[oldest] = None
+        return not self.decided
 
     def _count(self, block: BlockState) -> None:
         state = self._state
@@ -215,7 +225,7 @@ class Duel:
     def restore(self, state: DuelState, blocks: Mapping[str, BlockState]) -> None:
         """Go on exactly from what `snapshot` and `changed` gave."""
         self._state = msgspec.structs.replace(state)
-        self._open = dict(sorted(blocks.items(), key=lambda entry: entry[1].number))
+        self._open = OrderedDict(sorted(blocks.items(), key=lambda entry: entry[1].number))
 
 
 def _clipped(champion_loss: float, challenger_loss: float, bound: float) -> float:
