@@ -18,6 +18,7 @@ from streamapp.features.co_engagement import CoEngagements
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
+from streamapp.features.engagements import Act
 from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
 from streamapp.features.judge import Judge
@@ -191,8 +192,10 @@ class Conduct:
             self._count_act(viewer, step, code)
         elif not was_bot:
             outcome = self.outcome
-            now_ms = step.newest_ms
-            self._retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
+            now_ms, retraction = step.newest_ms, self._retraction
+            last = Act(time_ms, code, self._names.number(event.item_id))
+            retraction.take_back_pairs(viewer, now_ms, last, outcome.pairs)
+            retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
 
     def _count_act(self, viewer: Viewer, step: ActedStep, code: int) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
