@@ -35,6 +35,9 @@ ACTIONS = (
 )
 """Actions a viewer is remembered by. Of one event, `watch` comes before `complete`."""
 
+ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
+CLICK, WATCH, COMPLETE = (ACTION_INDEX[action] for action in ("click", "watch", "complete"))
+
 ENGAGING = frozenset(("click", "like", "share", "follow", "add_to_cart", "purchase", "watch"))
 """Actions that engage an item; the others go on with it, or away from it."""
 
