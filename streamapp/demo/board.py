@@ -103,7 +103,9 @@ class Board:
             self.viewers.add(name)
             self._newest_ms = max(self._newest_ms, msgspec.json.decode(value, type=_Dated).as_of_ms)
         elif topic == EXAMPLES:
-            self._take_example(msgspec.json.decode(value, type=Example))
+            example = msgspec.json.decode(value, type=Example)
+            if example.kind == "click":
+                self._take_example(example)
         elif topic == VERSIONS:
             self.model = msgspec.json.decode(value, type=ModelVersion)
         elif topic == REJECTED:

@@ -95,6 +95,16 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
         a, b = [exp2(age_ms * per_ms) for per_ms in _PER_MS]
         return [Interest(short * a, long * b) for short, long in _SUMS.iter_unpack(self.sums)]
 
+    def copy(self) -> Affinities:
+        """Return these sums as they are now."""
+        return Affinities(self.landmark_ms, self.names[:], self.sums[:])
+
+    def longest(self, time_ms: int) -> dict[str, float]:
+        """Return the sums of the longest half-life at a time by name."""
+        factor = exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+        sums = [value * factor for _, value in _SUMS.iter_unpack(self.sums)]
+        return dict(zip(self.names, sums, strict=True))
+
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""
         names = self.names
