@@ -21,6 +21,7 @@ All four predict an example before they count it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -82,7 +83,8 @@ class RateTable:
     def __init__(self, half_life_ms: float, capacity: int) -> None:
         self._half_life_ms = half_life_ms
         self._capacity = capacity
-        self._rates: dict[str, RateState] = {}  # in the order they were last counted
+        # In the order they were last counted; a plain dict finds its first slowly after deletions.
+        self._rates: OrderedDict[str, RateState] = OrderedDict()
         self._touched: dict[str, None] = {}
         self._counted = 0
 
@@ -92,23 +94,23 @@ class RateTable:
 
     def update(self, key: str, at_ms: int, weight: float, prior: float, *, clicked: float) -> float:
         """Return the rate, drawn towards a prior; then count an impression."""
-        rate = self._rates.pop(key, None)
+        rate = self._rates.get(key)
         if rate is None:
-            rate = RateState(at_ms=at_ms)
             self._forget()
+            rate = self._rates[key] = RateState(at_ms=at_ms)
+        else:
+            self._rates.move_to_end(key)
         added = rate.decay_to(at_ms, self._half_life_ms)
         before = shrunk(rate.clicks, rate.impressions, prior)
         rate.add(weight * added, clicked=clicked)
         self._counted += 1
         rate.order = self._counted
-        self._rates[key] = rate
         self._touched[key] = None
         return before
 
     def _forget(self) -> None:
         while len(self._rates) >= self._capacity:
-            oldest = next(iter(self._rates))
-            del self._rates[oldest]
+            oldest, _ = self._rates.popitem(last=False)
             self._touched[oldest] = None
 
     def changed(self) -> Iterator[tuple[str, RateState | None]]:
@@ -119,7 +121,7 @@ class RateTable:
 
     def restore(self, rates: Mapping[str, RateState]) -> None:
         """Go on exactly from what `changed` gave."""
-        self._rates = dict(sorted(rates.items(), key=lambda entry: entry[1].order))
+        self._rates = OrderedDict(sorted(rates.items(), key=lambda entry: entry[1].order))
         self._counted = max((rate.order for rate in rates.values()), default=0)
 
 
