@@ -85,7 +85,7 @@ class Contest:
         self._rates = tuple(Prequential(settings.half_life_examples) for _ in RateBaselines.NAMES)
         self._reservoir = Reservoir(settings.reservoir_capacity, settings.reservoir_one_in)
         self._duel, self._setback = Rounds(settings.duel), Rounds(settings.setback)
-        self._drift = LossDrift()
+        self._drift = LossDrift(settings.drift_block)
         self._turn = TurnState(self._drift.snapshot())
         self._changed = False
         self._slices = SlicedPrequential(settings.slices, settings.half_life_examples)
@@ -274,7 +274,7 @@ class Contest:
         self.standing.rolled_back = False
         self.standing.said[former] = f"replaced at {at_ms}: {proof}"
         self.standing.said[1 - former] = f"promoted at {at_ms}: {proof}"
-        self._drift = LossDrift()
+        self._drift = LossDrift(self._settings.drift_block)
         self._begin_anew()
 
     def _roll_back(self, at_ms: int) -> None:

@@ -62,6 +62,7 @@ class ContestSettings:
         reservoir_one_in: one of so many replaces one that is held.
         duel: champion against challenger.
         setback: champion against its copy of an hour ago.
+        drift_block: examples whose mean loss is one observation of `streamapp.learning.drift`.
     """
 
     champion: ModelSettings = field(default_factory=ModelSettings)
@@ -83,6 +84,7 @@ class ContestSettings:
     setback: DuelSettings = field(
         default_factory=lambda: DuelSettings(alpha=0.001, block_ms=60_000)
     )
+    drift_block: int = 1_000
 
     def __post_init__(self) -> None:
         if not (0 < self.prior < 1 and 0 < self.negative_keep_rate <= 1):
