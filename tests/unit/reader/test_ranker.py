@@ -27,7 +27,8 @@ from tests.unit.reader.worlds import (
 
 
 def context(**fields: Any) -> Context:
-    return Context(**{"request_id": "r1", "at_ms": NOW_MS, "surface": "home"} | fields)
+    known: dict[str, Any] = {"request_id": "r1", "at_ms": NOW_MS, "surface": "home"}
+    return Context(**known | fields)
 
 
 def rank(
@@ -48,7 +49,7 @@ def model(objective: str, by_item: dict[str, float], weight: float = 1.0) -> lis
     """A champion that knows items by name and nothing else."""
     author, encoder = Author(f"{objective}-all"), Encoder(SPEC)
     weights = {encoder.coordinate(f"item={item}"): score for item, score in by_item.items()}
-    version = {"objective": objective, "objective_weight": weight}
+    version: Any = {"objective": objective, "objective_weight": weight}
     return [*author.publish(weights, intercept=-1.0), author.version(**version)]
 
 
@@ -167,7 +168,7 @@ def test_a_viewer_nobody_knows_is_ranked_for_and_that_is_noted():
 
 def test_old_signals_of_a_viewer_are_left_out_and_that_is_noted():
     records = [*SIGNALS, viewer_signal("v1", seen=["a"])]
-    later = {"at_ms": NOW_MS + 31 * 86_400_000}
+    later: Any = {"at_ms": NOW_MS + 31 * 86_400_000}
     ranking = rank(records, ["a", "b"], Options(stale_item_ms=10**12), **later)
     assert ids(ranking) == ["a", "b"]
     assert "stale_viewer" in ranking.notes

@@ -22,7 +22,8 @@ SIMILAR, TRENDING = "candidates.similar", "candidates.trending"
 
 
 def found(records: list[Sent], count: int = 200, viewer: str = "v1", **fields: Any) -> list[str]:
-    asked = Context(**{"request_id": "r1", "at_ms": NOW_MS, "surface": "home"} | fields)
+    known: dict[str, Any] = {"request_id": "r1", "at_ms": NOW_MS, "surface": "home"}
+    asked = Context(**known | fields)
     return candidates(feed(State(), records), viewer, asked, count)
 
 
