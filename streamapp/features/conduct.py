@@ -18,14 +18,16 @@ from streamapp.features.co_engagement import CoEngagements
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
+from streamapp.features.engagements import Act
 from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
 from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
+from streamapp.features.profile import HIDES
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
-from streamapp.features.recent import ACTIONS, ENGAGING, Action
+from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH, Action
 from streamapp.features.retraction import Retraction
 from streamapp.features.slates import Slate, attribute
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
@@ -35,9 +37,6 @@ from streamapp.features.viewer import Viewer
 
 PUBLISH_EVERY_MS = 500
 """Stream time between two signals of one viewer."""
-
-ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
-_WATCH, _COMPLETE = ACTION_INDEX["watch"], ACTION_INDEX["complete"]
 
 
 @dataclass(slots=True)
@@ -123,9 +122,9 @@ class Conduct:
         When the last signal went out is not written. One is owed if there may have been a change
         since the last cut but one: so none is missing after a restore, and few come twice.
         """
-        seen = viewer.profile.seen
-        if seen is not None:
-            seen.happened[:] = self._names.shared(seen.happened)
+        for kept in (viewer.profile.seen, viewer.profile.hidden):
+            if kept is not None:
+                kept.happened[:] = self._names.shared(kept.happened)
         for step in steps:
             self.settle(viewer, step.stream_ms)
             key = digest(step.event.event_id)
@@ -141,23 +140,25 @@ class Conduct:
 
     def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
-        event = step.event
-        ids = self._names.shared([slot.item_id for slot in event.items])
-        self._visit(viewer, step, impressions=len(ids))
-        if ids:
-            viewer.profile.show(event.occurred_at_ms, ids)
+        event, profile = step.event, viewer.profile
+        ids = [slot.item_id for slot in event.items]
+        numbers = self._names.numbers(ids)
+        time_ms, since_ms = event.occurred_at_ms, step.stream_ms - self._grace_ms
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, impressions=len(ids))
+        profile.show(time_ms, self._names.texts(numbers))
         if not self._is_out(viewer):
-            self._count_slate(viewer, key, step, ids)
+            self._count_slate(viewer, key, step, ids, packed(numbers))
 
-    def _count_slate(self, viewer: Viewer, key: bytes, step: ShownStep, ids: list[str]) -> None:
+    def _count_slate(
+        self, viewer: Viewer, key: bytes, step: ShownStep, ids: list[str], items: bytes
+    ) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
         time_ms = event.occurred_at_ms
         positions = [slot.position for slot in event.items]
         rates = self._parameters.click_rates(event.surface, time_ms, positions)
         outcome.deltas.add_slate(time_ms, ids, rates)
-        surface, items = self._names.number(event.surface), packed(self._names.numbers(ids))
         journal.forget(step.stream_ms - self._grace_ms)
-        slots = Slots(surface, items, positions)
+        slots = Slots(self._names.number(event.surface), items, positions)
         searches.show(journal, key, event, slots, rates, outcome.queries)
         if not ids:
             return
@@ -168,31 +169,29 @@ class Conduct:
             slate.labelled = True
         self.set_slate_timer(viewer, slate, step.stream_ms)
 
-    def _visit(self, viewer: Viewer, step: Step, **counts: int) -> None:
-        """Count an event for the session it is in."""
-        profile, time_ms = viewer.profile, step.event.occurred_at_ms
-        since_ms = step.stream_ms - self._grace_ms
-        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, **counts)
-
     def _act(self, viewer: Viewer, step: ActedStep, *, was_bot: bool) -> None:
         """Remember an action and judge by it; count it; a click may label an example."""
-        event = step.event
-        time_ms, action = event.occurred_at_ms, event.action
-        (item_id,) = self._names.shared([event.item_id])
-        code, is_out = ACTION_INDEX[action], self._is_out(viewer)
-        if action in ENGAGING and not is_out:
-            self._engage(viewer, item_id, time_ms)
+        event, profile = step.event, viewer.profile
+        time_ms, action, item_id = event.occurred_at_ms, event.action, event.item_id
+        code, since_ms = ACTION_INDEX[action], step.stream_ms - self._grace_ms
+        if action in ENGAGING and not self._is_out(viewer):
+            self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
         viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
-        viewer.profile.act(action, item_id, time_ms, step.category, step.creator)
-        self._visit(viewer, step, clicks=int(action == "click"))
+        if action in HIDES:
+            profile.hide(time_ms, *self._names.texts([self._names.number(item_id)]))
+        profile.care(action, time_ms, step.category, step.creator)
+        clicks = int(code == CLICK)
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, clicks=clicks)
         if self._judge is not None:
             self._judge.act(viewer, code, time_ms)
         if not self._is_out(viewer):
             self._count_act(viewer, step, code)
         elif not was_bot:
             outcome = self.outcome
-            now_ms = step.newest_ms
-            self._retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
+            now_ms, retraction = step.newest_ms, self._retraction
+            last = Act(time_ms, code, self._names.number(event.item_id))
+            retraction.take_back_pairs(viewer, now_ms, last, outcome.pairs)
+            retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
 
     def _count_act(self, viewer: Viewer, step: ActedStep, code: int) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
@@ -205,11 +204,6 @@ class Conduct:
         searches.act(journal, event, code, item, outcome.queries)
         if viewer.slates and event.action == "click":
             self._label(viewer, event)
-
-    def _engage(self, viewer: Viewer, item_id: str, time_ms: int) -> None:
-        """Pair an item with those engaged before in the session."""
-        known = viewer.profile.sessions
-        self.outcome.pairs.add(item_id, time_ms, viewer.recent, known)
 
     def _label(self, viewer: Viewer, click: Click) -> None:
         request_id = click.request_id
@@ -227,6 +221,7 @@ class Conduct:
         time_ms, item_id, is_out = event.occurred_at_ms, event.item_id, self._is_out(viewer)
         key = playback_key(event.playback_id, item_id)
         playback = viewer.playbacks.get(key)
+        since_ms = step.stream_ms - self._grace_ms
         amounts: Amounts = []
         item = self._names.number(item_id)
         if playback is None or time_ms - playback.last_ms > MEMORY_MS:
@@ -234,8 +229,8 @@ class Conduct:
             amounts.append(("watches", 1.0))
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
             if not is_out:
-                self._engage(viewer, item_id, time_ms)
-            viewer.recent.add(Action(time_ms, event.event_id, _WATCH, item_id))
+                self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
+            viewer.recent.add(Action(time_ms, event.event_id, WATCH, item_id))
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
         had_completed = playback.completed
@@ -251,11 +246,13 @@ class Conduct:
             deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
         if grown:
             profile.watching.watch(time_ms, grown)
-        self._visit(viewer, step, watches=begun, watched_ms=grown)
+        profile.sessions = sessions.add(
+            profile.sessions, time_ms, since_ms, watches=begun, watched_ms=grown
+        )
         if playback.completed and not had_completed:
-            viewer.recent.add(Action(time_ms, event.event_id, _COMPLETE, item_id))
+            viewer.recent.add(Action(time_ms, event.event_id, COMPLETE, item_id))
             start_ms = playback.start_ms
-            profile.act("complete", item_id, start_ms, step.category, step.creator)
+            profile.care("complete", start_ms, step.category, step.creator)
         if closing:
             profile.watching.close(playback.start_ms, closing)
         viewer.playbacks.put(key, playback)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from array import array
 from math import exp2
+from struct import Struct
 
 import msgspec
 
@@ -24,7 +25,8 @@ from streamapp.features.rates import shrunk
 HALF_LIFE_MS = 7 * DAY_MS
 HOURS = 24
 
-_NO_HOURS = bytes(8 * HOURS)
+_MS = Struct("<d")
+_NO_HOURS = bytes(_MS.size * HOURS)
 
 
 class WatchHabits(msgspec.Struct, gc=False, array_like=True):
@@ -43,7 +45,9 @@ class WatchHabits(msgspec.Struct, gc=False, array_like=True):
     def watch(self, time_ms: int, grown_ms: int) -> None:
         """Take time watched, at the event that brought it."""
         weight = self._weight(time_ms)
-        memoryview(self.hours).cast("d")[time_ms // HOUR_MS % HOURS] += weight * grown_ms
+        hours, at = self.hours, _MS.size * (time_ms // HOUR_MS % HOURS)
+        (ms,) = _MS.unpack_from(hours, at)
+        _MS.pack_into(hours, at, ms + weight * grown_ms)
 
     def close(self, start_ms: int, amounts: Amounts) -> None:
         """Take what a playback counts for at its start: of this, ratio_sum and ratio_n."""

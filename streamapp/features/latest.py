@@ -14,15 +14,17 @@ ones are not needed any more, is put right when the list is asked for or has gro
 
 from __future__ import annotations
 
-from array import array
+from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
+from struct import Struct
 from typing import ClassVar
 
 import msgspec
 
 MORE = 20
-"""Items more than are needed that may wait to be dropped together."""
+"""Items more than are needed that may wait to be dropped."""
+
+_RUN = Struct("<qB")
 
 
 class LatestItems(msgspec.Struct, gc=False, array_like=True):
@@ -31,40 +33,56 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
     Attributes:
         newest_ms: the newest time.
         happened: items, newest first.
-        times: when, 8 bytes for each of them.
+        runs: a time, and how many of them are of it, 9 bytes each; newest first.
     """
 
     LIMIT: ClassVar[int]
 
     newest_ms: int = -1
     happened: list[str] = msgspec.field(default_factory=list)
-    times: bytes = b""
+    runs: bytes = b""
 
     def add(self, time_ms: int, item_ids: Iterable[str]) -> None:
         """Take items it happened to at a time."""
         items = sorted(set(item_ids))[: self.LIMIT]
         if not items:
             return
-        in_order = time_ms > self.newest_ms
-        self.happened[:0] = items
-        self.times = array("q", [time_ms]).tobytes() * len(items) + self.times
-        if in_order:
-            self.newest_ms = time_ms
-        if not in_order or len(self.happened) > self.LIMIT + MORE:
+        happened = self.happened
+        happened[:0] = items
+        self.runs = _RUN.pack(time_ms, len(items)) + self.runs
+        if time_ms <= self.newest_ms:
             self._tidy()
+            return
+        self.newest_ms = time_ms
+        if len(happened) > self.LIMIT:
+            self._drop_last()
+            if len(happened) > self.LIMIT + MORE:
+                self._tidy()
+
+    def _drop_last(self) -> None:
+        """Drop the oldest run if there are enough items without it."""
+        last = self.runs[-1]
+        if len(set(self.happened[:-last])) >= self.LIMIT:
+            del self.happened[-last:]
+            self.runs = self.runs[: -_RUN.size]
 
     def _tidy(self) -> None:
         """Keep each item once, and the first `LIMIT` only."""
         newest: dict[str, int] = {}
-        for item, time_ms in zip(self.happened, array("q", self.times), strict=True):
-            if time_ms > newest.get(item, -1):
-                newest[item] = time_ms
-        self.happened[:] = sorted(newest, key=lambda item: (-newest[item], item))[: self.LIMIT]
-        self.times = array("q", [newest[item] for item in self.happened]).tobytes()
+        end = 0
+        for time_ms, count in _RUN.iter_unpack(self.runs):
+            start, end = end, end + count
+            for item in self.happened[start:end]:
+                if time_ms > newest.get(item, -1):
+                    newest[item] = time_ms
+        kept = sorted([(-time_ms, item) for item, time_ms in newest.items()])[: self.LIMIT]
+        self.happened[:] = [item for _, item in kept]
+        runs = Counter([-behind for behind, _ in kept])
+        self.runs = b"".join([_RUN.pack(*run) for run in runs.items()])
 
     def items(self) -> list[str]:
         """Return the items, newest first."""
-        return list(islice(dict.fromkeys(self.happened), self.LIMIT))
+        return list(dict.fromkeys(self.happened))[: self.LIMIT]
 
 
 class SeenItems(LatestItems, gc=False, array_like=True):

@@ -142,22 +142,18 @@ def playback_key(playback_id: str, item_id: str) -> bytes:
     return digest(f"{len(playback_id)}:{playback_id}{item_id}")
 
 
-_RECORD = Struct("<8sIqqqqBdddd")
+_RECORD = Struct("<8sIqqqq4?4d")
 _SIZE = _RECORD.size
 
 
-def _table() -> PackedTable:
-    return PackedTable(_SIZE)
+class Playbacks(PackedTable, gc=False, array_like=True):
+    """The playbacks of a viewer by key, open and closed, packed in 80 bytes each."""
 
-
-class Playbacks(msgspec.Struct, gc=False, array_like=True):
-    """The playbacks of a viewer by key, open and closed, packed in 77 bytes each."""
-
-    table: PackedTable = msgspec.field(default_factory=_table)
+    SIZE = _SIZE
 
     def get(self, key: bytes) -> Playback | None:
         """Return a copy of a playback; `put` it back when it changed."""
-        bucket = self.table.bucket(key)
+        bucket = self.bucket(key)
         at = find(bucket, key, _SIZE)
         return None if at < 0 else _unpacked(_RECORD.unpack_from(bucket, at))
 
@@ -170,17 +166,17 @@ class Playbacks(msgspec.Struct, gc=False, array_like=True):
             playback.last_ms,
             playback.watched_ms,
             playback.duration_ms,
-            playback.closed
-            + 2 * playback.timed_out
-            + 4 * playback.completed
-            + 8 * playback.kept_out,
+            playback.closed,
+            playback.timed_out,
+            playback.completed,
+            playback.kept_out,
             playback.ratio,
             *playback.grown,
         )
-        bucket = self.table.bucket(key)
+        bucket = self.bucket(key)
         at = find(bucket, key, _SIZE)
         if at < 0:
-            self.table.append(record)
+            self.append(bucket, record)
         else:
             bucket[at : at + _SIZE] = record
 
@@ -189,30 +185,17 @@ class Playbacks(msgspec.Struct, gc=False, array_like=True):
 
         Looks in the bucket of `key` only, and only at what came first: each bucket has its turn.
         """
-        bucket = self.table.bucket(key)
+        bucket = self.bucket(key)
         while bucket and _RECORD.unpack_from(bucket)[3] < since_ms:
-            self.table.drop(bucket, 0)
+            self.drop(bucket, 0)
 
     def all(self) -> Iterator[tuple[bytes, Playback]]:
         """Yield the playbacks held with their keys: copies."""
-        for record in self.table.records():
+        for record in self.records():
             fields = _RECORD.unpack(record)
             yield fields[0], _unpacked(fields)
 
 
 def _unpacked(fields: tuple[Any, ...]) -> Playback:
-    _, item, start_ms, last_ms, watched_ms, duration_ms, flags, ratio, *grown = fields
-    closed, timed_out, completed, kept_out = (bool(flags & bit) for bit in (1, 2, 4, 8))
-    return Playback(
-        item,
-        start_ms,
-        last_ms,
-        watched_ms,
-        duration_ms,
-        closed,
-        timed_out,
-        completed,
-        kept_out,
-        ratio,
-        (*grown,),
-    )
+    """Return a playback from the fields of its record: key, those up to `ratio`, `grown`."""
+    return Playback(*fields[1:11], fields[11:])

@@ -25,7 +25,7 @@ from streamapp.learning.baselines import RateBaselines, RateState
 from streamapp.learning.evaluation import Prequential
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
 from streamapp.learning.ftrl import FtrlLogistic, sigmoid
-from streamapp.learning.model_rows import Head, ItemRow, WeightRow
+from streamapp.learning.model_rows import Head, RateRow, WeightRow
 from streamapp.learning.snapshots import THRESHOLD, Publication
 from streamapp.signals import Example, FeatureSpec, ModelMetrics
 
@@ -45,7 +45,7 @@ class ModelSettings:
         warm_up_examples: a model that has learned from fewer is warming.
         half_life_examples: of the metrics.
         item_half_life_ms: of the counts behind the baselines.
-        item_capacity: items whose rate is held.
+        item_capacity: items whose rate is held, and viewers.
         threshold: changes of a weight smaller than this are withheld.
     """
 
@@ -100,11 +100,11 @@ class ClickModel:
         )
         self._metrics = {
             name: Prequential(settings.half_life_examples)
-            for name in ("model", "constant", "item_rate")
+            for name in ("model", *RateBaselines.NAMES)
         }
         self._dirty: set[int] = set()
         self._changed = False
-        self._restored_items: dict[str, RateState] = {}
+        self._restored_rates: dict[str, RateState] = {}
 
     def learn(self, example: Example) -> float:
         """Predict the example, then learn from it; return the probability that was predicted."""
@@ -118,12 +118,11 @@ class ClickModel:
             self._coordinates(example), float(clicked), -log(self._keep_rate)
         )
         probability = sigmoid(score)
-        constant, item_rate = self._baselines.update(
-            example.item_id, example.labelled_at_ms, weight, clicked=clicked
+        rates = self._baselines.update(
+            example.item_id, example.viewer_id, example.labelled_at_ms, weight, clicked=clicked
         )
-        self._metrics["model"].update(probability, weight, happened=clicked)
-        self._metrics["constant"].update(constant, weight, happened=clicked)
-        self._metrics["item_rate"].update(item_rate, weight, happened=clicked)
+        for metric, predicted in zip(self._metrics.values(), (probability, *rates), strict=True):
+            metric.update(predicted, weight, happened=clicked)
         return probability
 
     def predict(self, example: Example) -> float:
@@ -200,17 +199,17 @@ class ClickModel:
             z, n = self._classifier.snapshot(index)
             row = (model_rows.VERSION, z, n, table.get(index))  # a WeightRow, without building it
             yield f"{self.id}/w/{index}".encode(), model_rows.encode(row)
-        for item, rate in self._baselines.changed():
-            value = None if rate is None else model_rows.encode(ItemRow(model_rows.VERSION, rate))
-            yield f"{self.id}/i/{item}".encode(), value
+        for name, rate in self._baselines.changed():
+            value = None if rate is None else model_rows.encode(RateRow(model_rows.VERSION, rate))
+            yield f"{self.id}/{name}".encode(), value
 
     def restore(self, key: str, value: bytes | None) -> None:
         """Take a row, by what follows the id in its key; a later one replaces an earlier."""
         kind, _, name = key.partition("/")
-        if kind == "i":
-            self._restored_items.pop(name, None)
+        if kind in {"i", "v"}:
+            self._restored_rates.pop(key, None)
             if value is not None:
-                self._restored_items[name] = model_rows.decode_item(value).rate
+                self._restored_rates[key] = model_rows.decode_rate(value).rate
         elif value is not None and kind == "w":
             self._restore_weight(int(name), model_rows.decode_weight(value))
         elif value is not None:
@@ -218,8 +217,8 @@ class ClickModel:
 
     def ready(self) -> None:
         """All rows are in."""
-        self._baselines.restore(self._baselines.overall, self._restored_items)
-        self._restored_items = {}
+        self._baselines.restore(self._baselines.overall, self._restored_rates)
+        self._restored_rates = {}
 
     def _take_touched(self) -> None:
         touched = self._classifier.take_touched()

@@ -1,12 +1,13 @@
 """The changelog rows of a click model: all there is to restore it exactly.
 
-=====================  ==============================================
-key                    value (a JSON array; its first entry is a version)
-=====================  ==============================================
-`<model>`              `Head`: counts, intercept, publication, metrics
-`<model>/w/<index>`    `WeightRow`: one coordinate
-`<model>/i/<item_id>`  `ItemRow`: the rate of one item; null deletes
-=====================  ==============================================
+=======================  ==================================================
+key                      value (a JSON array; its first entry is a version)
+=======================  ==================================================
+`<model>`                `Head`: counts, intercept, publication, metrics
+`<model>/w/<index>`      `WeightRow`: one coordinate
+`<model>/i/<item_id>`    `RateRow`: the rate of one item; null deletes
+`<model>/v/<viewer_id>`  `RateRow`: the rate of one viewer; null deletes
+=======================  ==================================================
 
 A model id contains no "/".
 """
@@ -22,14 +23,14 @@ VERSION = 1
 
 
 class Head(msgspec.Struct, array_like=True):
-    """The row of a model: all of it but its weights and item rates.
+    """The row of a model: all of it but its weights and rates.
 
     Attributes:
         hash, seed, bits, buckets: of the feature spec; they say what a coordinate means.
         bias: z and n of the intercept.
         published_examples: learned from when the version was published.
         overall: the counts of the constant baseline.
-        metrics: of the model, the constant and the item rate.
+        metrics: of the model and the baselines, in their order.
     """
 
     version: int
@@ -57,8 +58,8 @@ class WeightRow(msgspec.Struct, array_like=True):
     published: float
 
 
-class ItemRow(msgspec.Struct, array_like=True):
-    """The row of one item's rate."""
+class RateRow(msgspec.Struct, array_like=True):
+    """The row of an item's rate, or a viewer's."""
 
     version: int
     rate: RateState
@@ -67,4 +68,4 @@ class ItemRow(msgspec.Struct, array_like=True):
 encode = msgspec.json.Encoder().encode
 decode_head = msgspec.json.Decoder(Head).decode
 decode_weight = msgspec.json.Decoder(WeightRow).decode
-decode_item = msgspec.json.Decoder(ItemRow).decode
+decode_rate = msgspec.json.Decoder(RateRow).decode

@@ -89,19 +89,11 @@ class Viewers:
         grace_ms, window_ms = settings.grace_ms, settings.longest_window_ms
         names = self._names = ItemNames(grace_ms + max(REQUEST_MS, window_ms))
         self._outcome = Outcome()
-        out = settings.keep_out_bots
         self._judge = Judge(catalog, parameters, session_keep_rate=settings.session_keep_rate)
-        self._conduct = Conduct(
-            self._outcome,
-            names,
-            parameters,
-            grace_ms,
-            window_ms,
-            keeps_out=out,
-            judge=self._judge,
-        )
-        again = Conduct(Outcome(), names, parameters, grace_ms, window_ms, keeps_out=out)
-        self._again = again
+        keeps_out = settings.keep_out_bots
+        world = names, parameters, grace_ms, window_ms
+        self._conduct = Conduct(self._outcome, *world, keeps_out=keeps_out, judge=self._judge)
+        self._again = Conduct(Outcome(), *world, keeps_out=keeps_out)
         self._viewers = ViewerStore(names, self._take_again, settings.idle_ms, grace_ms)
         # What the next cut takes out, besides the rows and the outcome.
         self._touched: dict[str, None] = {}
@@ -186,7 +178,7 @@ class Viewers:
                     conduct.slate_due(viewer, key, request_id, stream_time_ms)
                 elif conduct.playback_due(viewer, key, stream_time_ms):
                     self._touched[viewer_id] = None
-        if self._viewers.expires(stream_time_ms):
+        if stream_time_ms >= self._viewers.due_ms:
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 
     def _take_again(self, viewer: Viewer, steps: list[Step], stream_time_ms: int) -> None:

@@ -17,12 +17,12 @@ from tests.oracles.items import (
     MINUTE,
     Event,
     Expected,
+    accepted,
     in_force_of,
     is_complete,
     playbacks,
     ratio,
     until_closed,
-    without_duplicates,
 )
 
 SEEN, HIDDEN = 50, 50
@@ -57,9 +57,7 @@ def expected_profiles(
         catalog: records of catalog.items by item_id, the same all the time.
         parameters: records of control.parameters.
     """
-    unique = without_duplicates(events)
-    newest = max((event["occurred_at_ms"] for _, event in unique), default=0)
-    end_ms = newest if stream_time_ms is None else stream_time_ms
+    unique, end_ms = accepted(events, stream_time_ms)
     by_viewer: dict[str, list[Event]] = defaultdict(list)
     for topic, event in unique:
         by_viewer[event["viewer_id"]].append((topic, event))

@@ -67,6 +67,16 @@ def test_what_comes_late_is_paired_with_what_came_before_it() -> None:
     assert engaged(viewer, "c", START - 31 * MINUTE) == [["c"]]
 
 
+def test_what_is_taken_back_goes_the_same_way_as_what_is_engaged() -> None:
+    pairs, viewer = CoEngagements(), Viewer("a", "b")
+    pairs.add("c", START + MINUTE, viewer.recent, viewer.sessions)
+    for _ in range(MAX_ENTRIES + 1):
+        pairs.add("c", START + MINUTE, viewer.recent, viewer.sessions, retracts=True)
+    first, second = take(pairs)
+    assert (first.engaged, first.retracted) == ([["c", "b", "a"]], [["c", "b", "a"]] * MAX_ENTRIES)
+    assert (second.engaged, second.retracted) == ([], [["c", "b", "a"]])
+
+
 def test_ids_of_any_kind_are_told_as_they_are() -> None:
     viewer = Viewer('q"\\', "ünï\x01", "\ud7ff")
     assert engaged(viewer, '"', START + MINUTE) == [['"', "\ud7ff", "ünï\x01", 'q"\\']]

@@ -115,3 +115,28 @@ def test_rows_give_an_item_back() -> None:
     for key, value in item.all_rows("i\x00"):
         restored.restore(key, value)
     assert restored == item
+
+
+def test_a_session_is_taken_back_where_it_was_counted_and_never_leaves_less_than_none() -> None:
+    item = SimilarItem(START, START)
+    item.engage(START)
+    item.engage(START + HALF_LIFE_MS)
+    item.disengage(START + HALF_LIFE_MS)
+    assert item.engaged_at(START) == 1.0
+    item.disengage(START + HALF_LIFE_MS)
+    assert item.engaged == 0.0
+
+
+def test_neighbours_are_to_be_corrected_once_when_they_heard_of_more_than_is_left() -> None:
+    item = SimilarItem(START, START)
+    for _ in range(3):
+        item.engage(START)
+    assert not item.must_correct()
+    assert item.must_tell(START, 1.0)
+    item.engage(START + 60_000)
+    item.disengage(START + 60_000)
+    assert not item.must_correct()
+    item.disengage(START)
+    assert item.must_correct()
+    assert not item.must_correct()
+    assert item.told_ms == START + 60_000

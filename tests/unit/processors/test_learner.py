@@ -256,7 +256,7 @@ def test_a_version_is_its_weights_then_the_epoch_then_the_announcement():
     assert close["computed_at_ms"] == version["computed_at_ms"] == 1_005
     assert version["examples"] == 2
     assert set(version["metrics"]) == {"log_loss", "auc", "calibration", "baselines"}
-    assert set(version["metrics"]["baselines"]) == {"item_rate", "constant"}
+    assert set(version["metrics"]["baselines"]) == {"item_rate", "constant", "viewer_rate", "both"}
 
 
 def test_a_version_comes_at_most_once_a_second_and_what_is_owed_still_comes():

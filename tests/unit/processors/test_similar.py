@@ -423,8 +423,9 @@ def test_no_weight_leaves_what_a_float_holds_in_many_years() -> None:
 
 
 def test_a_delta_that_engages_nothing_is_refused() -> None:
-    with pytest.raises(Rejection, match="an entry without an item"):
-        decode_delta(b'{"shard":"1","as_of_ms":5,"engaged":[["a"],[]]}')
+    for field in ("engaged", "retracted"):
+        with pytest.raises(Rejection, match="an entry without an item"):
+            decode_delta(b'{"shard":"1","as_of_ms":5,"%b":[["a"],[]]}' % field.encode())
 
 
 def test_the_oracle_sees_a_wrong_score() -> None:
