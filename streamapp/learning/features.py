@@ -123,7 +123,7 @@ class Encoder:
             "surface": surface,
             "position": str(min(position, self.spec.last_position)),
         }
-        tokens = self.named(values)
+        tokens = self.by_name(values)
         crossed = [
             f"{tokens[one]}×{tokens[other]}"
             for one, other in self.spec.crosses
@@ -131,7 +131,7 @@ class Encoder:
         ]
         return [*tokens.values(), *crossed]
 
-    def named(self, values: Mapping[str, float | str]) -> dict[str, str]:
+    def by_name(self, values: Mapping[str, float | str]) -> dict[str, str]:
         """Return the tokens of these values by name, in the order of the spec; no crosses.
 
         For whoever scores many items at once, and encodes what they have in common once. The

@@ -43,7 +43,7 @@ class Tokens:
     def _learn(self, name: str, value: float | str) -> Told | None:
         if len(self._told) >= HELD:
             self._told.clear()
-        token = self._encoder.named({name: value}).get(name)
+        token = self._encoder.by_name({name: value}).get(name)
         told = None if token is None else (token, self._encoder.coordinate(token))
         self._told[name, value] = told
         return told

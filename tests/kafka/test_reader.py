@@ -193,7 +193,7 @@ async def test_it_waits_for_a_broker_that_is_away_and_goes_on_after_one_was_kill
     async with Reader(settings) as reader:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.ready(), 2)
-        assert reader.trouble is not None
+        assert await trouble_of(reader)()
         await asyncio.to_thread(own_kafka.start)
         await asyncio.wait_for(reader.ready(), 60)
         await held(reader, 50)

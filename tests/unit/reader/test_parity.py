@@ -148,17 +148,17 @@ def test_the_reader_gives_the_probability_of_the_published_model_from_raw_signal
     records = world(rng)
     whole = Whole(records)
     one = learned(whole, rng, rate)
+    one.advance(LATER_MS + 10_000)
     cut = Cut(LATER_MS + 10_000, computed_at_ms=LATER_MS)
     list(one.cut(cut))
     published = sent(cut)
     state = feed(State(), [*records, *published])
     ranker = Ranker(state, Options(show_seen=True))
-    weights = {
-        record.key.split("/")[1]: msgspec.json.decode(record.value)
+    told = {
+        record.key: msgspec.json.decode(record.value)
         for record in published
         if record.topic == "models.weights" and record.value is not None
     }
-    close = weights.pop("@epoch")
     encoder = Encoder(DEFAULT_SPEC)
     compared = 0
     for number in range(40):
@@ -169,13 +169,14 @@ def test_the_reader_gives_the_probability_of_the_published_model_from_raw_signal
             known = whole.features(who, shown.item_id, asked)
             place = {"viewer": who, "item": shown.item_id, "surface": asked.surface}
             on = encoder.indices(known, **place, position=1)
-            logit = close["intercept"] + math.fsum(
-                weights[str(index)]["weight"] for index in on if str(index) in weights
-            )
-            probability = 1 / (1 + math.exp(-logit))
-            assert shown.probabilities["click"] == pytest.approx(probability, rel=0, abs=1e-9)
-            assert shown.score == shown.probabilities["click"]
-            compared += 1
+            for objective, probability in shown.probabilities.items():
+                model = state.champions("all")[objective].version.model
+                keys = [f"{model}/{index}" for index in on]
+                logit = told[f"{model}/@epoch"]["intercept"]
+                logit += math.fsum(told[key]["weight"] for key in keys if key in told)
+                expected = 1 / (1 + math.exp(-logit))
+                assert probability == pytest.approx(expected, rel=0, abs=1e-9)
+            compared += "click" in shown.probabilities
     assert compared == 40 * ITEMS
 
 

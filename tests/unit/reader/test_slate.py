@@ -5,27 +5,42 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.reader.slate import Chance, Limit, Slate
+from streamapp.reader.slate import Chance, Limit, Place, Slate
 
 scores = st.lists(st.sampled_from([-0.5, 0.0, 0.01, 0.1, 0.1, 0.2, 0.7]), min_size=1, max_size=6)
 
 
-def fill(values, chance, count=None, new=None, limits=()):
+def fill(
+    values: Sequence[float],
+    chance: Chance,
+    count: int | None = None,
+    new: Sequence[bool] | None = None,
+    limits: Sequence[Limit] = (),
+) -> list[Place]:
     slate = Slate(np.array(values, dtype=float), new or [False] * len(values), limits, chance)
     return slate.fill(len(values) if count is None else count)
 
 
-def order(values, chance=None, **more):
+def order(values: Sequence[float], chance: Chance | None = None, **more: Any) -> list[int]:
     return [place.candidate for place in fill(values, chance or Chance(), **more)]
 
 
-def truth(values, new, kinds, most, chance, above):
+def truth(
+    values: Sequence[float],
+    new: Sequence[bool],
+    kinds: Sequence[str],
+    most: int,
+    chance: Chance,
+    above: Sequence[int],
+) -> dict[int, float]:
     """Probability of each candidate at the place below those `above`, from the definitions."""
     left = [i for i in range(len(values)) if i not in above]
     placed: Counter[str] = Counter()
@@ -74,6 +89,7 @@ def test_a_propensity_is_the_probability_given_the_items_above(
         expected = truth(values, new, kinds, most, chance, above)
         assert expected[place.candidate] > 0
         if by_chance:
+            assert place.propensity is not None
             assert place.propensity == pytest.approx(expected[place.candidate])
             assert 0 < place.propensity <= 1
         else:
@@ -82,7 +98,9 @@ def test_a_propensity_is_the_probability_given_the_items_above(
 
 
 def test_slates_are_drawn_as_often_as_their_propensities_say():
-    values, new, drawn, expected = [0.2, 0.1, 0.1], [False, False, True], Counter(), {}
+    values, new = [0.2, 0.1, 0.1], [False, False, True]
+    drawn: Counter[tuple[int, ...]] = Counter()
+    expected: dict[tuple[int, ...], float] = {}
     for number in range(6_000):
         places = fill(values, Chance(f"r{number}", 1.0, 0.1), count=2, new=new)
         slate = tuple(place.candidate for place in places)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from aiokafka import TopicPartition
 
+from streamapp import kafka
 from streamapp.errors import BrokersUnavailable
 from streamapp.reader import topic_log
 from streamapp.reader.state import WEIGHTS, State
@@ -105,8 +106,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
         assert settings is SETTINGS
         return dict.fromkeys(topics, 1)
 
-    monkeypatch.setattr(topic_log.kafka, "reader", reader)
-    monkeypatch.setattr(topic_log.kafka, "partition_counts", partition_counts)
+    monkeypatch.setattr(kafka, "reader", reader)
+    monkeypatch.setattr(kafka, "partition_counts", partition_counts)
     monkeypatch.setattr(topic_log, "_now_ms", lambda: made.now_ms)
     monkeypatch.setattr(topic_log, "LOOK_SECONDS", 0.0)
     return made
