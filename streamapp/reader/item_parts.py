@@ -113,7 +113,7 @@ class Viewing:
     ) -> None:
         self._viewer = viewer
         self._tokens = parts.tokens
-        known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": "1"}
+        known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": 1}
         within = [cross for cross in parts.crosses if known.keys() >= set(cross)]
         self._shared, on = tell(parts.tokens, known, within)
         self._on = frozenset(on)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from streamapp.learning.features import Encoder
 
 HELD = 100_000
@@ -43,7 +45,13 @@ class Tokens:
     def _learn(self, name: str, value: float | str) -> Told | None:
         if len(self._told) >= HELD:
             self._told.clear()
-        token = self._encoder.by_name({name: value}).get(name)
+        token = self._token(name, value)
         told = None if token is None else (token, self._encoder.coordinate(token))
         self._told[name, value] = told
         return told
+
+    def _token(self, name: str, value: float | str) -> str | None:
+        outside: dict[str, Any] = {"viewer": "", "item": "", "surface": "", "position": 1}
+        known: dict[str, float | str] = {}
+        (outside if name in outside else known)[name] = value
+        return self._encoder.named(known, **outside).get(name)
