@@ -175,6 +175,7 @@ ROLES = {
             outputs=(
                 "models.versions",
                 "models.weights",
+                "models.factors",
                 "control.parameters",
                 "events.rejected",
             ),

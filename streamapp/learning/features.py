@@ -88,6 +88,10 @@ class Encoder:
         self._mask = (1 << spec.bits) - 1
         self._prefixes = tuple((name, name + "=") for name in spec.names)
 
+    def coordinate(self, token: str) -> int:
+        """Return the coordinate of a token."""
+        return mmh3.hash(token, self._seed) & self._mask
+
     def indices(
         self,
         features: Mapping[str, float | str],
