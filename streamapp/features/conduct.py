@@ -31,11 +31,11 @@ from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, 
 from streamapp.features.profile import HIDES
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
-from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH, Action
+from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH
 from streamapp.features.retraction import Retraction
 from streamapp.features.slates import Slate, attribute
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
-from streamapp.features.timers import Timers
+from streamapp.features.timers import Timer, Timers
 from streamapp.features.trust import is_bot
 from streamapp.features.viewer import Viewer
 
@@ -143,13 +143,15 @@ class Conduct:
         """
         for kept in (viewer.profile.seen, viewer.profile.hidden):
             if kept is not None:
-                kept.happened[:] = self._names.shared(kept.happened)
+                kept.happened = tuple(self._names.shared(kept.happened))
+        self.outcome.timers = Timers()
+        self.set_timers(viewer, viewer.stream_ms)
         for step in steps:
-            self.settle(viewer, step.stream_ms)
+            self._come_to(viewer, step.stream_ms)
             key = digest(step.event.event_id)
             self.is_new(viewer, key, step.event.occurred_at_ms, step.stream_ms)
             self.take(viewer, key, step)
-        changed_ms = max(viewer.stream_ms, self.settle(viewer, stream_ms))
+        changed_ms = max(viewer.stream_ms, self._come_to(viewer, stream_ms))
         viewer.owed = changed_ms >= stream_ms - PUBLISH_EVERY_MS
         viewer.published_ms = changed_ms
 
@@ -200,7 +202,7 @@ class Conduct:
         code, since_ms = ACTION_INDEX[action], step.stream_ms - self._grace_ms
         if action in ENGAGING and not self._is_out(viewer):
             self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
-        viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
+        viewer.recent.add(time_ms, event.event_id, code, item_id)
         if action in HIDES:
             profile.hide(time_ms, *self._names.texts([self._names.number(item_id)]))
         profile.care(action, time_ms, step.category, step.creator)
@@ -273,7 +275,7 @@ class Conduct:
                 self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
                 if viewer.slates:
                     self._begin(viewer, event, key)
-            viewer.recent.add(Action(time_ms, event.event_id, WATCH, item_id))
+            viewer.recent.add(time_ms, event.event_id, WATCH, item_id)
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
         had_completed = playback.completed
@@ -293,7 +295,7 @@ class Conduct:
             profile.sessions, time_ms, since_ms, watches=begun, watched_ms=grown
         )
         if playback.completed and not had_completed:
-            viewer.recent.add(Action(time_ms, event.event_id, COMPLETE, item_id))
+            viewer.recent.add(time_ms, event.event_id, COMPLETE, item_id)
             start_ms = playback.start_ms
             profile.care("complete", start_ms, step.category, step.creator)
         if closing:
@@ -384,26 +386,31 @@ class Conduct:
         viewer.playbacks.put(key, playback)
         return True
 
-    def settle(self, viewer: Viewer, stream_ms: int) -> int:
-        """Do what has become due for a viewer whose timers are not set.
+    def due(self, viewer: Viewer, timer: Timer, stream_ms: int) -> bool:
+        """Look at what a timer was set for; True if the viewer's signal has changed."""
+        _, _, key, kind, request_id = timer
+        if kind == "slate":
+            self.slate_due(viewer, key, request_id, stream_ms)
+            return False
+        if kind == "completion":
+            self.completions_due(viewer, key)
+            return False
+        return self.playback_due(viewer, key, stream_ms)
+
+    def _come_to(self, viewer: Viewer, stream_ms: int) -> int:
+        """Do what becomes due for the only viewer whose timers are set.
 
         Returns:
-            When the last of the playbacks was due that have been closed; −1 if none.
+            When the last change of the signal was due; −1 if it has not changed.
         """
-        closed_ms = -1
-        for slate in viewer.all_slates():
-            due_ms = self._over_ms(slate.shown) if slate.labelled else slate.shown.due_ms
-            if due_ms < stream_ms:
-                self.slate_due(viewer, slate.key, slate.shown.event.request_id, stream_ms)
-        for key, playback in viewer.playbacks.all():
-            due_ms = playback.last_ms + IDLE_MS
-            if not playback.closed and due_ms < stream_ms:
-                self.playback_due(viewer, key, stream_ms)
-                closed_ms = max(closed_ms, due_ms)
-        return closed_ms
+        changed_ms = -1
+        for timer in self.outcome.timers.take(stream_ms):
+            if self.due(viewer, timer, stream_ms):
+                changed_ms = timer[0]
+        return changed_ms
 
     def set_timers(self, viewer: Viewer, stream_ms: int) -> None:
-        """Set the timers of a viewer that is settled."""
+        """Set the timers of a viewer who has come to this stream time."""
         for slate in viewer.all_slates():
             self.set_slate_timer(viewer, slate, stream_ms)
         for key, playback in viewer.playbacks.all():

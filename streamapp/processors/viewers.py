@@ -203,16 +203,10 @@ class Viewers:
             self._wake(stream_time_ms)
         timers, conduct = self._outcome.timers, self._conduct
         if timers.pending(stream_time_ms):
-            for _, viewer_id, key, kind, request_id in timers.take(stream_time_ms):
-                viewer = self._viewers.get(viewer_id)
-                if viewer is None:
-                    continue
-                if kind == "slate":
-                    conduct.slate_due(viewer, key, request_id, stream_time_ms)
-                elif kind == "completion":
-                    conduct.completions_due(viewer, key)
-                elif conduct.playback_due(viewer, key, stream_time_ms):
-                    self._touched[viewer_id] = None
+            for timer in timers.take(stream_time_ms):
+                viewer = self._viewers.get(timer[1])
+                if viewer is not None and conduct.due(viewer, timer, stream_time_ms):
+                    self._touched[viewer.viewer_id] = None
         if stream_time_ms >= self._viewers.due_ms:
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 

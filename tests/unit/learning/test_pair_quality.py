@@ -27,8 +27,8 @@ def test_the_figures_are_those_of_their_definitions(history, half_life):
 
     def mean(figure) -> float:
         means = [sum(map(figure, margins)) / len(margins) for margins in history]
-        total: float = sum(w * m for w, m in zip(weights, means, strict=True))
-        return total / sum(weights)
+        found: float = sum(w * m for w, m in zip(weights, means, strict=True)) / sum(weights)
+        return found
 
     found = quality.quality
     accuracy = mean(lambda x: (x > 0) + (x == 0) / 2)
