@@ -16,6 +16,9 @@ CLICKS = "events.clicks"
 WATCHES = "events.watches"
 
 
+_SLOT = ("score", "propensity", "features")
+
+
 class Happening(NamedTuple):
     """An event on the viewer's device, not yet sent.
 
@@ -80,13 +83,13 @@ class Human:
         """Return the slates of one visit with all that follows from them, by event time."""
         scene = Scene(world, viewer, visit_id, draw)
         while True:
-            at_ms = self._slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
+            at_ms = self.slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
             if draw.random() >= self.next_slate:
                 break
         return scene.in_order()
 
-    def _slate(self, scene: Scene, at_ms: int) -> int:
-        """Play one slate; returns when the viewer is done with it."""
+    def slate(self, scene: Scene, at_ms: int) -> int:
+        """Play one slate with all that follows from it; returns when the viewer is done with it."""
         world, draw = scene.world, scene.draw
         surface = draw.choices(world.surfaces, [s.weight for s in world.surfaces])[0]
         category = draw.choice(CATEGORIES) if surface.one_category else None
@@ -97,8 +100,8 @@ class Human:
         placed = self.ranker(world, scene.viewer, surface, pool, at_ms, draw)
         request_id = scene.show(surface, placed, query, at_ms)
         clicked = []
-        for position, (item, _, _) in enumerate(placed, 1):
-            shown = Shown(item, surface, position, request_id, query)
+        for position, slot in enumerate(placed, 1):
+            shown = Shown(slot.item, surface, position, request_id, query)
             clicked += self._look(scene, shown, at_ms)
         busy_until = at_ms + self.reaction_ms
         for clicked_at, shown in sorted(clicked, key=lambda click: click[0]):
@@ -200,8 +203,8 @@ class Scene:
         """Add a slate; returns its request_id."""
         request_id = f"{self._visit_id}-r{next(self._ids)}"
         slots = [
-            _given({"item_id": item.item_id, "position": at, "score": score, "propensity": chance})
-            for at, (item, score, chance) in enumerate(placed, 1)
+            _given({"item_id": item.item_id, "position": at, **dict(zip(_SLOT, told, strict=True))})
+            for at, (item, *told) in enumerate(placed, 1)
         ]
         extra = {"request_id": request_id, "items": slots, "query": query}
         self._add(IMPRESSIONS, surface, at_ms, extra)
