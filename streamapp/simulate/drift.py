@@ -39,7 +39,7 @@ def memory(drift: float, spread: float) -> float:
         ConfigurationError: after an hour nothing would be left; √2·σ is the most.
     """
     left = 1.0 - drift * drift / (2.0 * spread * spread) if drift else 1.0
-    if not 0.0 < left <= 1.0:
+    if not (drift >= 0.0 and left > 0.0):
         raise ConfigurationError(
             f"a drift of {drift} an hour: it must be from 0 to √2 times the spread of {spread}"
         )
