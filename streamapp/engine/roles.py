@@ -156,6 +156,7 @@ ROLES = {
             outputs=(
                 "models.versions",
                 "models.weights",
+                "models.factors",
                 "control.parameters",
                 "events.rejected",
             ),

@@ -123,6 +123,20 @@ class Encoder:
             "surface": surface,
             "position": str(min(position, self.spec.last_position)),
         }
+        tokens = self.named(values)
+        crossed = [
+            f"{tokens[one]}×{tokens[other]}"
+            for one, other in self.spec.crosses
+            if one in tokens and other in tokens
+        ]
+        return [*tokens.values(), *crossed]
+
+    def named(self, values: Mapping[str, float | str]) -> dict[str, str]:
+        """Return the tokens of these values by name, in the order of the spec; no crosses.
+
+        For whoever scores many items at once, and encodes what they have in common once. The
+        position is given as text.
+        """
         longest = self.spec.max_length
         tokens: dict[str, str] = {}
         for name, prefix in self._prefixes:
@@ -134,12 +148,11 @@ class Encoder:
                     self.refused += 1
             elif value is not None and (bucket := self._bucket(value)) is not None:
                 tokens[name] = prefix + bucket
-        crossed = [
-            f"{tokens[one]}×{tokens[other]}"
-            for one, other in self.spec.crosses
-            if one in tokens and other in tokens
-        ]
-        return [*tokens.values(), *crossed]
+        return tokens
+
+    def coordinate(self, token: str) -> int:
+        """Return the coordinate of a token."""
+        return mmh3.hash(token, self._seed) & self._mask
 
     def _bucket(self, value: float) -> str | None:
         magnitude = abs(value)
