@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -55,6 +55,7 @@ class Human:
         request_ids: share of the actions and playbacks that name the slate they come from.
         heartbeat_ms: time between two heartbeats of a playback.
         silent_ends: share of the playbacks that end without a word.
+        experiments: variant by experiment, as all events say it.
         likes: probability of a like after a click, as are shares, follows and carts;
             purchases come after carts, hides after no click on an item that was shown.
     """
@@ -69,6 +70,7 @@ class Human:
     live_ms: float = 90_000.0
     silent_ends: float = 0.05
     empty_searches: float = 0.03
+    experiments: Mapping[str, str] | None = None
     likes: float = 0.15
     shares: float = 0.03
     follows: float = 0.02
@@ -81,7 +83,7 @@ class Human:
         self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
     ) -> list[Happening]:
         """Return the slates of one visit with all that follows from them, by event time."""
-        scene = Scene(world, viewer, visit_id, draw)
+        scene = Scene(world, viewer, visit_id, draw, self.experiments)
         while True:
             at_ms = self.slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
             if draw.random() >= self.next_slate:
@@ -183,12 +185,20 @@ class Scene:
         happened: events so far, in the order they were thought of.
     """
 
-    def __init__(self, world: World, viewer: Viewer, visit_id: str, draw: Random) -> None:
+    def __init__(
+        self,
+        world: World,
+        viewer: Viewer,
+        visit_id: str,
+        draw: Random,
+        experiments: Mapping[str, str] | None = None,
+    ) -> None:
         self.world = world
         self.viewer = viewer
         self.draw = draw
         self.happened: list[Happening] = []
         self._visit_id = visit_id
+        self._experiments = experiments
         self._ids: Iterator[int] = count()
 
     def in_order(self) -> list[Happening]:
@@ -247,6 +257,7 @@ class Scene:
             "surface": surface.name,
             "device": self.viewer.device,
             "country": self.viewer.country,
+            "experiments": self._experiments,
             **extra,
         }
         self.happened.append(Happening(topic, _given(event), chain))
