@@ -24,11 +24,13 @@ class Split:
 
     Args:
         hour_ms: how often the hour-old arm takes over what was published.
-        since_ms: visits from then on are counted.
+
+    Attributes:
+        tallies: what the visits of each arm's viewers come to; none counts until one says so.
     """
 
-    def __init__(self, hour_ms: int, since_ms: int) -> None:
-        self.tallies = {name: Tally(since_ms) for name in ARMS}
+    def __init__(self, hour_ms: int) -> None:
+        self.tallies = {name: Tally() for name in ARMS}
         self._arms = {
             name: Arm.named(name, explored=EXPLORED, hour_ms=hour_ms, segment=name)
             for name in ARMS
@@ -46,6 +48,11 @@ class Split:
         """Take a record that was published."""
         for arm in self._arms.values():
             arm.take(topic, key, value)
+
+    def count_from(self, since_ms: int) -> None:
+        """Count visits from a time on."""
+        for tally in self.tallies.values():
+            tally.since_ms = since_ms
 
     def count(self, sent: Sent) -> None:
         """Count an event that a viewer sent."""

@@ -11,12 +11,12 @@ from streamapp.simulate.behaviour import CLICKS, IMPRESSIONS, WATCHES
 class Tally:
     """Counts visits that begin at a time or later, each from its first slate on.
 
-    Args:
-        since_ms: of visits that began before, nothing counts.
+    Attributes:
+        since_ms: of visits that begin before, nothing counts; None: of none.
     """
 
-    def __init__(self, since_ms: int) -> None:
-        self._since_ms = since_ms
+    def __init__(self, since_ms: int | None = None) -> None:
+        self.since_ms = since_ms
         self._before: set[str] = set()
         self._clicks: dict[str, int] = {}
         self._watched: dict[str, int] = {}
@@ -26,8 +26,11 @@ class Tally:
         topic, event = sent.topic, sent.event
         visit = event["session_id"]
         if topic == IMPRESSIONS and visit not in self._before:
-            if event["occurred_at_ms"] >= self._since_ms or visit in self._clicks:
-                self._clicks.setdefault(visit, 0)
+            since_ms = self.since_ms
+            if visit in self._clicks:
+                return
+            if since_ms is not None and event["occurred_at_ms"] >= since_ms:
+                self._clicks[visit] = 0
             else:
                 self._before.add(visit)
         elif topic == CLICKS and visit in self._clicks:
