@@ -105,6 +105,16 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
         values = memoryview(self.sums).cast("d")
         return [value * factor for value, factor in zip(values, factors)]  # noqa: B905  # no end
 
+    def copy(self) -> Affinities:
+        """Return these sums as they are now."""
+        return Affinities(self.landmark_ms, self.held, self.names, self.sums[:])
+
+    def longest(self, time_ms: int) -> dict[bytes, float]:
+        """Return the sums of the longest half-life at a time by name, escaped as in JSON."""
+        factor = exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+        sums = [value * factor for _, value in _SUMS.iter_unpack(self.sums)]
+        return dict(zip(self.names.split(_END)[1:-1], sums, strict=True))
+
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""
         found = self.names.find(_entry(name))

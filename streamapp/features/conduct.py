@@ -1,8 +1,9 @@
 """Conduct: what each event does to its viewer, and what it adds elsewhere.
 
 The story of a step: an impression counts for its items and opens a slate; an action counts for its
-item, joins the recent actions, and a click labels the slate it belongs to; a heartbeat moves its
-playback on. Slates become examples, and playbacks close, when stream time has gone on long enough.
+item, joins the recent actions, and labels the slate it belongs to; a heartbeat moves its playback
+on. Slates become examples, and playbacks close, when stream time has gone on long enough; what was
+watched of a slate becomes examples of its own (`streamapp.features.completions`).
 An action also says how far to trust the viewer. What a bot does changes nothing but what is known
 of the viewer, and what one contributed before they turned out to be one is taken back.
 """
@@ -11,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from streamapp.events import Click
+from streamapp.events import Click, Watch
 from streamapp.features import searches, sessions
 from streamapp.features.co_engagement import CoEngagements
+from streamapp.features.completions import Completions, DueCompletions, due_ms, labels
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
+from streamapp.features.examples import awaited
 from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
 from streamapp.features.judge import Judge
@@ -40,6 +44,18 @@ ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
 _WATCH, _COMPLETE = ACTION_INDEX["watch"], ACTION_INDEX["complete"]
 
 
+class DueSlate(NamedTuple):
+    """A slate whose examples are due.
+
+    Attributes:
+        said: for each slot, what the catalog said of its item, as JSON.
+    """
+
+    viewer_id: str
+    slate: Slate
+    said: list[str]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What comes of steps besides what they do to their viewer.
@@ -47,8 +63,9 @@ class Outcome:
     Attributes:
         deltas, queries: what they add to the counters of items and queries.
         pairs: items engaged in one session.
-        labelled: slates whose examples are due, with their viewers' ids, and for each slot what
-            the catalog said of its item, as JSON.
+        labelled: what examples are due of, in that order: slates, and playbacks they led to.
+        completions: examples that wait for playbacks.
+        segment_by: what decides of an example's segment.
         timers: when slates and playbacks must be looked at again.
         late_impressions: those that give no example, because a later event of their viewer had
             come before them.
@@ -57,7 +74,9 @@ class Outcome:
     deltas: ItemDeltas = field(default_factory=ItemDeltas)
     queries: QueryDeltas = field(default_factory=QueryDeltas)
     pairs: CoEngagements = field(default_factory=CoEngagements)
-    labelled: list[tuple[str, Slate, list[str]]] = field(default_factory=list)
+    labelled: list[DueSlate | DueCompletions] = field(default_factory=list)
+    completions: Completions = field(default_factory=Completions)
+    segment_by: str = ""
     timers: Timers = field(default_factory=Timers)
     late_impressions: int = 0
 
@@ -162,6 +181,11 @@ class Conduct:
         if not ids:
             return
         slate = Slate(key, step)
+        if step.features:
+            slate.as_of_ms, profile = viewer.newest_ms, viewer.profile
+            categories, creators = profile.categories, profile.creators
+            slate.categories = None if categories is None else categories.copy()
+            slate.creators = None if creators is None else creators.copy()
         viewer.add_slate(slate)
         if time_ms < viewer.newest_ms:
             outcome.late_impressions += 1
@@ -203,23 +227,40 @@ class Conduct:
         journal.forget(step.stream_ms - self._grace_ms)
         item = packed([self._names.number(event.item_id)])
         searches.act(journal, event, code, item, outcome.queries)
-        if viewer.slates and event.action == "click":
-            self._label(viewer, event)
+        if viewer.slates:
+            self._label(viewer, event, code)
 
     def _engage(self, viewer: Viewer, item_id: str, time_ms: int) -> None:
         """Pair an item with those engaged before in the session."""
         known = viewer.profile.sessions
         self.outcome.pairs.add(item_id, time_ms, viewer.recent, known)
 
-    def _label(self, viewer: Viewer, click: Click) -> None:
-        request_id = click.request_id
+    def _open_slot(self, viewer: Viewer, event: Click | Watch) -> tuple[Slate, int] | None:
+        """Return the slate an event belongs to, and which slot, if its window is still open."""
+        request_id = event.request_id
         of_request = viewer.slates.get(request_id, ()) if request_id else viewer.all_slates()
-        found = attribute(of_request, click)
+        found = attribute(of_request, event)
+        return None if found is None or found[0].labelled else found
+
+    def _label(self, viewer: Viewer, event: Click, code: int) -> None:
+        found = self._open_slot(viewer, event)
         if found is None:
             return
         slate, slot = found
-        if not slate.labelled and slot not in slate.clicked:
+        if event.action != "click":
+            if (slot, code) not in slate.actions:
+                slate.actions += ((slot, code),)
+        elif slot not in slate.clicked:
             slate.clicked += (slot,)
+
+    def _begin(self, viewer: Viewer, event: Watch, key: bytes) -> None:
+        """Remember that a slot led to a playback."""
+        found = self._open_slot(viewer, event)
+        if found is None:
+            return
+        slate, slot = found
+        if slot not in [begun for begun, _ in slate.begun]:
+            slate.begun += ((slot, key),)
 
     def _watch(self, viewer: Viewer, step: WatchedStep) -> None:
         """Move a playback on, and count for its item what that adds."""
@@ -235,6 +276,8 @@ class Conduct:
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
             if not is_out:
                 self._engage(viewer, item_id, time_ms)
+                if viewer.slates:
+                    self._begin(viewer, event, key)
             viewer.recent.add(Action(time_ms, event.event_id, _WATCH, item_id))
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
@@ -293,12 +336,39 @@ class Conduct:
             return
         if not slate.labelled:
             said = [self._names.name(number) for number in slate.shown.features]
-            self.outcome.labelled.append((viewer.viewer_id, slate, said))
+            self.outcome.labelled.append(DueSlate(viewer.viewer_id, slate, said))
             slate.labelled = True
+            if slate.begun:
+                self._await(viewer, slate, said)
             if slate.shown.due_ms < self._over_ms(slate.shown):
                 self.set_slate_timer(viewer, slate, stream_ms)
                 return
         viewer.drop_slate(slate)
+
+    def _await(self, viewer: Viewer, slate: Slate, said: list[str]) -> None:
+        """Keep examples until it is known what came of the playbacks."""
+        outcome, viewer_id, key = self.outcome, viewer.viewer_id, slate.key
+        begun = [viewer.playbacks.get(playback_key) for _, playback_key in slate.begun]
+        served_ms = slate.shown.event.occurred_at_ms
+        over_ms = due_ms(served_ms, [playback for playback in begun if playback is not None])
+        waiting = awaited(viewer_id, slate, said, over_ms, outcome.segment_by)
+        if outcome.completions.add(viewer_id, key, waiting):
+            outcome.timers.set((over_ms, viewer_id, key, "completion", ""))
+
+    def completions_due(self, viewer: Viewer, key: bytes) -> None:
+        """Give the examples of a slate's playbacks, but of those that count no more."""
+        outcome = self.outcome
+        waiting = outcome.completions.pop(viewer.viewer_id, key)
+        if waiting is None:
+            return
+        known = [(one, viewer.playbacks.get(one.playback)) for one in waiting.begun]
+        labelled = [
+            (one.start, labels(playback, clicked=one.clicked))
+            for one, playback in known
+            if playback is not None and not playback.kept_out
+        ]
+        if labelled:
+            outcome.labelled.append(DueCompletions(waiting.segment, waiting.due_ms, labelled))
 
     def playback_due(self, viewer: Viewer, key: bytes, stream_ms: int) -> bool:
         """Close a playback unless a heartbeat came since the timer was set; True if closed."""

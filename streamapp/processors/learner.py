@@ -73,7 +73,9 @@ class Learner:
         return decode_example
 
     def process(self, topic: str, event: Example) -> None:  # noqa: ARG002  # one input
-        """Predict the example, then learn from it."""
+        """Predict the example, then learn from it; of playbacks nothing is learned yet."""
+        if event.kind != "click":
+            return
         self._model(event.segment).learn(event)
 
     def advance(self, stream_time_ms: int) -> None:

@@ -17,6 +17,9 @@ its estimates are used. They are made a minute before they are in force, and tho
 known in the next step; in a gap of a minute or more between events, where stream time would go on
 by the clock if this were live, it goes to the gap's end and a cut is taken there. So no event is
 processed before what is in force for it is known.
+
+**signals.items** of one cut are what examples of slates shown from the next step on say of their
+items, unless STREAMAPP_ITEM_FEATURES is false.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from itertools import islice
 
 from streamapp.engine.admission import Refused
 from streamapp.engine.merge import AT_ONCE, NO_BOUND
-from streamapp.engine.roles import ROLES, Role, Views
+from streamapp.engine.roles import ITEM_SIGNALS, ROLES, Role, Views
 from streamapp.engine.task import Task
 from streamapp.errors import Rejection
 from streamapp.features.playbacks import IDLE_MS
@@ -35,6 +38,7 @@ from streamapp.processors.base import Cut
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.processors.estimators import LEAD_MS
 from streamapp.processors.similar import MAKE_EVERY_MS
+from streamapp.processors.viewers import Viewers
 from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
 from streamapp.settings import Settings
 
@@ -71,6 +75,7 @@ class Stages:
         self._read_on = {topic for _, task in self._stages[1:] for topic in task.inputs}
         self._handed_on: Counter[str] = Counter()
         self._uses_estimates = uses_estimates
+        self._uses_item_signals = settings.item_features
         self._pending: defaultdict[str, list[Line]] = defaultdict(list)
         self._closing_ms = 1 + max(
             IDLE_MS, settings.click_window_ms, *settings.click_window_ms_by_surface.values()
@@ -139,6 +144,8 @@ class Stages:
                 self._write(topic, key, value)
                 if topic == PARAMETERS and self._uses_estimates:
                     self.learn_of(PARAMETERS, Line(0, -1, key, value))
+                if topic == ITEM_SIGNALS and self._uses_item_signals:
+                    self.learn_of(ITEM_SIGNALS, Line(0, -1, key, value))
                 if topic in self._read_on:
                     self._handed_on[topic] += 1
                     line = Line(self._handed_on[topic], -1, key, value)
@@ -147,9 +154,18 @@ class Stages:
     def close(self) -> None:
         """Let stream time go on until all windows have closed and nothing is owed."""
         if self.stream_time_ms:
-            for ms in (self._closing_ms, SETTLE_MS, MAKE_EVERY_MS, 1):
-                self.front.advance(self.stream_time_ms + ms)
-                self.cut()
+            self._pass(self._closing_ms)
+            viewers = [p for p in self.front.processors if isinstance(p, Viewers)]
+            complete_ms = max(viewer.complete_ms for viewer in viewers)
+            if complete_ms:
+                self._pass(complete_ms + 1 - self.stream_time_ms)
+            for ms in (SETTLE_MS, MAKE_EVERY_MS, 1):
+                self._pass(ms)
+
+    def _pass(self, ms: int) -> None:
+        """Let stream time go on, and cut."""
+        self.front.advance(self.stream_time_ms + ms)
+        self.cut()
 
 
 class Cascade(Stages):
