@@ -126,6 +126,14 @@ class Settings:
         doc="whether examples hold what signals.items said of their items; if not, ingest need not"
         " read that topic",
     )
+    objectives: str = _setting(
+        "click=1,completion=1",
+        "what models predict, of click, completion, watched_share and hide, and what one such"
+        " outcome is worth where they are combined",
+    )
+    model_suffix: str = _setting(
+        "", "put behind the objective in the ids of models: another one begins new models"
+    )
     estimate_interval_ms: int = _setting(
         600_000,
         "stream time between two estimates of position bias and priors; 0: none are made",

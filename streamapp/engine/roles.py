@@ -120,8 +120,13 @@ def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
     from streamapp.processors.learner import Learner, LearnerSettings
 
+    learner = LearnerSettings(
+        negative_keep_rate=settings.negative_keep_rate,
+        objectives=settings.objectives,
+        suffix=settings.model_suffix,
+    )
     return [
-        Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate)),
+        Learner(learner),
         Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
         Anomalies(AnomaliesSettings()),
     ]
@@ -170,6 +175,7 @@ ROLES = {
             outputs=(
                 "models.versions",
                 "models.weights",
+                "models.factors",
                 "control.parameters",
                 "events.rejected",
             ),

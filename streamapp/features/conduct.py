@@ -21,27 +21,26 @@ from streamapp.features.completions import Completions, DueCompletions, due_ms, 
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
+from streamapp.features.engagements import Act
 from streamapp.features.examples import awaited
 from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
 from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, playback_key
+from streamapp.features.profile import HIDES
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
-from streamapp.features.recent import ACTIONS, ENGAGING, Action
+from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH
 from streamapp.features.retraction import Retraction
 from streamapp.features.slates import Slate, attribute
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
-from streamapp.features.timers import Timers
+from streamapp.features.timers import Timer, Timers
 from streamapp.features.trust import is_bot
 from streamapp.features.viewer import Viewer
 
 PUBLISH_EVERY_MS = 500
 """Stream time between two signals of one viewer."""
-
-ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
-_WATCH, _COMPLETE = ACTION_INDEX["watch"], ACTION_INDEX["complete"]
 
 
 class DueSlate(NamedTuple):
@@ -142,15 +141,17 @@ class Conduct:
         When the last signal went out is not written. One is owed if there may have been a change
         since the last cut but one: so none is missing after a restore, and few come twice.
         """
-        seen = viewer.profile.seen
-        if seen is not None:
-            seen.happened[:] = self._names.shared(seen.happened)
+        for kept in (viewer.profile.seen, viewer.profile.hidden):
+            if kept is not None:
+                kept.happened = tuple(self._names.shared(kept.happened))
+        self.outcome.timers = Timers()
+        self.set_timers(viewer, viewer.stream_ms)
         for step in steps:
-            self.settle(viewer, step.stream_ms)
+            self._come_to(viewer, step.stream_ms)
             key = digest(step.event.event_id)
             self.is_new(viewer, key, step.event.occurred_at_ms, step.stream_ms)
             self.take(viewer, key, step)
-        changed_ms = max(viewer.stream_ms, self.settle(viewer, stream_ms))
+        changed_ms = max(viewer.stream_ms, self._come_to(viewer, stream_ms))
         viewer.owed = changed_ms >= stream_ms - PUBLISH_EVERY_MS
         viewer.published_ms = changed_ms
 
@@ -160,23 +161,25 @@ class Conduct:
 
     def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
-        event = step.event
-        ids = self._names.shared([slot.item_id for slot in event.items])
-        self._visit(viewer, step, impressions=len(ids))
-        if ids:
-            viewer.profile.show(event.occurred_at_ms, ids)
+        event, profile = step.event, viewer.profile
+        ids = [slot.item_id for slot in event.items]
+        numbers = self._names.numbers(ids)
+        time_ms, since_ms = event.occurred_at_ms, step.stream_ms - self._grace_ms
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, impressions=len(ids))
+        profile.show(time_ms, self._names.texts(numbers))
         if not self._is_out(viewer):
-            self._count_slate(viewer, key, step, ids)
+            self._count_slate(viewer, key, step, ids, packed(numbers))
 
-    def _count_slate(self, viewer: Viewer, key: bytes, step: ShownStep, ids: list[str]) -> None:
+    def _count_slate(
+        self, viewer: Viewer, key: bytes, step: ShownStep, ids: list[str], items: bytes
+    ) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
         time_ms = event.occurred_at_ms
         positions = [slot.position for slot in event.items]
         rates = self._parameters.click_rates(event.surface, time_ms, positions)
         outcome.deltas.add_slate(time_ms, ids, rates)
-        surface, items = self._names.number(event.surface), packed(self._names.numbers(ids))
         journal.forget(step.stream_ms - self._grace_ms)
-        slots = Slots(surface, items, positions)
+        slots = Slots(self._names.number(event.surface), items, positions)
         searches.show(journal, key, event, slots, rates, outcome.queries)
         if not ids:
             return
@@ -192,31 +195,29 @@ class Conduct:
             slate.labelled = True
         self.set_slate_timer(viewer, slate, step.stream_ms)
 
-    def _visit(self, viewer: Viewer, step: Step, **counts: int) -> None:
-        """Count an event for the session it is in."""
-        profile, time_ms = viewer.profile, step.event.occurred_at_ms
-        since_ms = step.stream_ms - self._grace_ms
-        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, **counts)
-
     def _act(self, viewer: Viewer, step: ActedStep, *, was_bot: bool) -> None:
         """Remember an action and judge by it; count it; a click may label an example."""
-        event = step.event
-        time_ms, action = event.occurred_at_ms, event.action
-        (item_id,) = self._names.shared([event.item_id])
-        code, is_out = ACTION_INDEX[action], self._is_out(viewer)
-        if action in ENGAGING and not is_out:
-            self._engage(viewer, item_id, time_ms)
-        viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
-        viewer.profile.act(action, item_id, time_ms, step.category, step.creator)
-        self._visit(viewer, step, clicks=int(action == "click"))
+        event, profile = step.event, viewer.profile
+        time_ms, action, item_id = event.occurred_at_ms, event.action, event.item_id
+        code, since_ms = ACTION_INDEX[action], step.stream_ms - self._grace_ms
+        if action in ENGAGING and not self._is_out(viewer):
+            self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
+        viewer.recent.add(time_ms, event.event_id, code, item_id)
+        if action in HIDES:
+            profile.hide(time_ms, *self._names.texts([self._names.number(item_id)]))
+        profile.care(action, time_ms, step.category, step.creator)
+        clicks = int(code == CLICK)
+        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, clicks=clicks)
         if self._judge is not None:
             self._judge.act(viewer, code, time_ms)
         if not self._is_out(viewer):
             self._count_act(viewer, step, code)
         elif not was_bot:
             outcome = self.outcome
-            now_ms = step.newest_ms
-            self._retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
+            now_ms, retraction = step.newest_ms, self._retraction
+            last = Act(time_ms, code, self._names.number(event.item_id))
+            retraction.take_back_pairs(viewer, now_ms, last, outcome.pairs)
+            retraction.take_back(viewer, now_ms, outcome.deltas, outcome.queries)
 
     def _count_act(self, viewer: Viewer, step: ActedStep, code: int) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
@@ -229,11 +230,6 @@ class Conduct:
         searches.act(journal, event, code, item, outcome.queries)
         if viewer.slates:
             self._label(viewer, event, code)
-
-    def _engage(self, viewer: Viewer, item_id: str, time_ms: int) -> None:
-        """Pair an item with those engaged before in the session."""
-        known = viewer.profile.sessions
-        self.outcome.pairs.add(item_id, time_ms, viewer.recent, known)
 
     def _open_slot(self, viewer: Viewer, event: Click | Watch) -> tuple[Slate, int] | None:
         """Return the slate an event belongs to, and which slot, if its window is still open."""
@@ -268,6 +264,7 @@ class Conduct:
         time_ms, item_id, is_out = event.occurred_at_ms, event.item_id, self._is_out(viewer)
         key = playback_key(event.playback_id, item_id)
         playback = viewer.playbacks.get(key)
+        since_ms = step.stream_ms - self._grace_ms
         amounts: Amounts = []
         item = self._names.number(item_id)
         if playback is None or time_ms - playback.last_ms > MEMORY_MS:
@@ -275,10 +272,10 @@ class Conduct:
             amounts.append(("watches", 1.0))
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
             if not is_out:
-                self._engage(viewer, item_id, time_ms)
+                self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
                 if viewer.slates:
                     self._begin(viewer, event, key)
-            viewer.recent.add(Action(time_ms, event.event_id, _WATCH, item_id))
+            viewer.recent.add(time_ms, event.event_id, WATCH, item_id)
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
         had_completed = playback.completed
@@ -294,11 +291,13 @@ class Conduct:
             deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
         if grown:
             profile.watching.watch(time_ms, grown)
-        self._visit(viewer, step, watches=begun, watched_ms=grown)
+        profile.sessions = sessions.add(
+            profile.sessions, time_ms, since_ms, watches=begun, watched_ms=grown
+        )
         if playback.completed and not had_completed:
-            viewer.recent.add(Action(time_ms, event.event_id, _COMPLETE, item_id))
+            viewer.recent.add(time_ms, event.event_id, COMPLETE, item_id)
             start_ms = playback.start_ms
-            profile.act("complete", item_id, start_ms, step.category, step.creator)
+            profile.care("complete", start_ms, step.category, step.creator)
         if closing:
             profile.watching.close(playback.start_ms, closing)
         viewer.playbacks.put(key, playback)
@@ -387,26 +386,31 @@ class Conduct:
         viewer.playbacks.put(key, playback)
         return True
 
-    def settle(self, viewer: Viewer, stream_ms: int) -> int:
-        """Do what has become due for a viewer whose timers are not set.
+    def due(self, viewer: Viewer, timer: Timer, stream_ms: int) -> bool:
+        """Look at what a timer was set for; True if the viewer's signal has changed."""
+        _, _, key, kind, request_id = timer
+        if kind == "slate":
+            self.slate_due(viewer, key, request_id, stream_ms)
+            return False
+        if kind == "completion":
+            self.completions_due(viewer, key)
+            return False
+        return self.playback_due(viewer, key, stream_ms)
+
+    def _come_to(self, viewer: Viewer, stream_ms: int) -> int:
+        """Do what becomes due for the only viewer whose timers are set.
 
         Returns:
-            When the last of the playbacks was due that have been closed; −1 if none.
+            When the last change of the signal was due; −1 if it has not changed.
         """
-        closed_ms = -1
-        for slate in viewer.all_slates():
-            due_ms = self._over_ms(slate.shown) if slate.labelled else slate.shown.due_ms
-            if due_ms < stream_ms:
-                self.slate_due(viewer, slate.key, slate.shown.event.request_id, stream_ms)
-        for key, playback in viewer.playbacks.all():
-            due_ms = playback.last_ms + IDLE_MS
-            if not playback.closed and due_ms < stream_ms:
-                self.playback_due(viewer, key, stream_ms)
-                closed_ms = max(closed_ms, due_ms)
-        return closed_ms
+        changed_ms = -1
+        for timer in self.outcome.timers.take(stream_ms):
+            if self.due(viewer, timer, stream_ms):
+                changed_ms = timer[0]
+        return changed_ms
 
     def set_timers(self, viewer: Viewer, stream_ms: int) -> None:
-        """Set the timers of a viewer that is settled."""
+        """Set the timers of a viewer who has come to this stream time."""
         for slate in viewer.all_slates():
             self.set_slate_timer(viewer, slate, stream_ms)
         for key, playback in viewer.playbacks.all():

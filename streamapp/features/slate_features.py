@@ -39,19 +39,19 @@ class _Said(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Known(NamedTuple):
-    """What the catalog says of an item; its category and creator escaped as in JSON.
+    """What the catalog says of an item.
 
     Attributes:
         members: of a JSON object, after a comma each.
     """
 
     members: bytes
-    category: bytes | None
-    creator: bytes | None
+    category: str | None
+    creator: str | None
 
 
-_Taste = Callable[[bytes], float | None]
-"""Says how the viewer feels about a category or creator, by its name escaped as in JSON."""
+_Taste = Callable[[str], float | None]
+"""Says how the viewer feels about a category or creator."""
 
 _decode = msgspec.json.Decoder(_Said).decode
 
@@ -70,8 +70,7 @@ class SlateFeatures:
         self._slate = slate
         self._said = said
         self._start = _shared(shown)
-        category = shown.last_category
-        self._last = None if category is None else _escaped(category)
+        self._last = shown.last_category
         self._signals = item_signals.as_json(shown.signals) if shown.signals else None
         self._category = _tastes(slate.categories, slate, many=many)
         self._creator = _tastes(slate.creators, slate, many=many)
@@ -105,21 +104,21 @@ def _tastes(affinities: Affinities | None, slate: Slate, *, many: bool) -> _Tast
 
     First as of the viewer's newest event, as it is published, and then from there on.
     """
-    if affinities is None or not affinities.held:
+    if affinities is None or not affinities.names:
         return _none
     as_of_ms = slate.as_of_ms
     published = affinities.factor(as_of_ms)
     left = serving.decay(as_of_ms, slate.shown.event.occurred_at_ms)
     kept: _Taste = affinities.all_kept().get if many else affinities.kept
 
-    def taste(name: bytes) -> float | None:
+    def taste(name: str) -> float | None:
         value = kept(name)
         return None if value is None else value * published * left
 
     return taste
 
 
-def _none(_: bytes) -> None:
+def _none(_: str) -> None:
     return None
 
 
@@ -136,13 +135,7 @@ def _known(said: str) -> _Known:
     if len(said) <= len("{}"):
         return _Known(b"", None, None)
     item = _decode(said)
-    category = None if item.category is None else _escaped(item.category)
-    creator = None if item.creator_id is None else _escaped(item.creator_id)
-    return _Known(b"," + said[1:-1].encode(), category, creator)
-
-
-def _escaped(name: str) -> bytes:
-    return _encode(name)[1:-1]
+    return _Known(b"," + said[1:-1].encode(), item.category, item.creator_id)
 
 
 def _served(features: Mapping[str, float | str | bool | None]) -> bytes:

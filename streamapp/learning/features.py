@@ -32,7 +32,7 @@ not looked at. Absent and empty values give no token. A number that is not finit
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import frexp, sqrt
 
 import mmh3
@@ -88,6 +88,10 @@ class Encoder:
         self._mask = (1 << spec.bits) - 1
         self._prefixes = tuple((name, name + "=") for name in spec.names)
 
+    def coordinate(self, token: str) -> int:
+        """Return the coordinate of a token."""
+        return mmh3.hash(token, self._seed) & self._mask
+
     def indices(
         self,
         features: Mapping[str, float | str],
@@ -116,6 +120,19 @@ class Encoder:
 
         To score items before they have a place, give position 1.
         """
+        named = self.named(features, viewer=viewer, item=item, surface=surface, position=position)
+        return [*named.values(), *crossed(named, self.spec.crosses)]
+
+    def named(
+        self,
+        features: Mapping[str, float | str],
+        *,
+        viewer: str,
+        item: str,
+        surface: str,
+        position: int,
+    ) -> dict[str, str]:
+        """Return the tokens that are no crosses, by name."""
         values = {
             **features,
             "viewer": viewer,
@@ -134,12 +151,7 @@ class Encoder:
                     self.refused += 1
             elif value is not None and (bucket := self._bucket(value)) is not None:
                 tokens[name] = prefix + bucket
-        crossed = [
-            f"{tokens[one]}×{tokens[other]}"
-            for one, other in self.spec.crosses
-            if one in tokens and other in tokens
-        ]
-        return [*tokens.values(), *crossed]
+        return tokens
 
     def _bucket(self, value: float) -> str | None:
         magnitude = abs(value)
@@ -150,6 +162,15 @@ class Encoder:
             return "0"
         self.refused += 1  # NaN compares false with everything
         return None
+
+
+def crossed(tokens: Mapping[str, str], crosses: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the tokens of the crosses of which both sides are there."""
+    return [
+        f"{tokens[one]}×{tokens[other]}"
+        for one, other in crosses
+        if one in tokens and other in tokens
+    ]
 
 
 def _check(spec: FeatureSpec) -> None:

@@ -101,19 +101,11 @@ class Viewers:
         names = self._names = ItemNames(grace_ms + max(REQUEST_MS, window_ms))
         self._outcome = Outcome(segment_by=settings.segment_by)
         self._completions = self._outcome.completions
-        out = settings.keep_out_bots
         self._judge = Judge(catalog, parameters, session_keep_rate=settings.session_keep_rate)
-        self._conduct = Conduct(
-            self._outcome,
-            names,
-            parameters,
-            grace_ms,
-            window_ms,
-            keeps_out=out,
-            judge=self._judge,
-        )
-        again = Conduct(Outcome(), names, parameters, grace_ms, window_ms, keeps_out=out)
-        self._again = again
+        keeps_out = settings.keep_out_bots
+        world = names, parameters, grace_ms, window_ms
+        self._conduct = Conduct(self._outcome, *world, keeps_out=keeps_out, judge=self._judge)
+        self._again = Conduct(Outcome(), *world, keeps_out=keeps_out)
         self._viewers = ViewerStore(names, self._take_again, settings.idle_ms, grace_ms)
         # What the next cut takes out, besides the rows and the outcome.
         self._touched: dict[str, None] = {}
@@ -211,17 +203,11 @@ class Viewers:
             self._wake(stream_time_ms)
         timers, conduct = self._outcome.timers, self._conduct
         if timers.pending(stream_time_ms):
-            for _, viewer_id, key, kind, request_id in timers.take(stream_time_ms):
-                viewer = self._viewers.get(viewer_id)
-                if viewer is None:
-                    continue
-                if kind == "slate":
-                    conduct.slate_due(viewer, key, request_id, stream_time_ms)
-                elif kind == "completion":
-                    conduct.completions_due(viewer, key)
-                elif conduct.playback_due(viewer, key, stream_time_ms):
-                    self._touched[viewer_id] = None
-        if self._viewers.expires(stream_time_ms):
+            for timer in timers.take(stream_time_ms):
+                viewer = self._viewers.get(timer[1])
+                if viewer is not None and conduct.due(viewer, timer, stream_time_ms):
+                    self._touched[viewer.viewer_id] = None
+        if stream_time_ms >= self._viewers.due_ms:
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 
     def _take_again(self, viewer: Viewer, steps: list[Step], stream_time_ms: int) -> None:
