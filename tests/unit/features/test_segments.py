@@ -9,6 +9,7 @@ from streamapp.errors import ConfigurationError
 from streamapp.events import Impression
 from streamapp.features.segments import segment_of
 from streamapp.processors.viewers_settings import ViewersSettings
+from streamapp.settings import Settings
 from tests.oracles.pipeline import Pipeline
 from tests.unit.processors.test_viewers import acted, at, shown, watched
 
@@ -38,8 +39,8 @@ def test_a_segment_is_what_the_setting_names_of_a_slate(
 
 @pytest.mark.parametrize("by", ["viewer", "experiment:", "Surface"])
 def test_what_decides_nothing_is_refused(by: str) -> None:
-    with pytest.raises(ConfigurationError, match="segments by"):
-        ViewersSettings(segment_by=by)
+    with pytest.raises(ConfigurationError, match=f"STREAMAPP_SEGMENT_BY={by}: expected"):
+        Settings.from_env({"STREAMAPP_SEGMENT_BY": by})
 
 
 def test_examples_of_both_kinds_say_their_segment_and_are_keyed_by_it() -> None:

@@ -118,3 +118,20 @@ def test_a_failure_leaves_no_file(replayed, tmp_path, monkeypatch):
     with pytest.raises(ConfigurationError, match="full"):
         replay.run(replayed / "in", None, sort=False, settings=Settings(), examples=tmp_path / "x")
     assert list((tmp_path / "x").iterdir()) == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_items_did_up_to_a_step_is_known_in_the_next_unless_told_not_to(tmp_path, known):
+    (tmp_path / "in").mkdir()
+    slot = [{"item_id": "i1", "position": 1}]
+    slates = [
+        {"event_id": f"e{second}", "occurred_at_ms": 1_700_000_000_000 + 1_000 * second}
+        | {"viewer_id": "v", "request_id": f"r{second}", "surface": "home", "items": slot}
+        for second in (0, 1)
+    ]
+    lines = "".join(json.dumps(slate) + "\n" for slate in slates)
+    (tmp_path / "in" / "events.impressions.jsonl").write_text(lines)
+    settings = Settings(item_features=known)
+    replay.run(tmp_path / "in", None, sort=False, settings=settings, examples=tmp_path / "x")
+    first, second = pq.read_table(tmp_path / "x" / NAME).column("feature_ctr").to_pylist()
+    assert (first, second) == (None, 0.0286 if known else None)  # 20 · 0.03 / 21
