@@ -13,8 +13,10 @@ import msgspec
 
 from streamapp.signals import Quality
 
-BINS = 256
-"""Bins of the score histogram, 1/8 of log-odds wide, from −16 to 16."""
+RESOLUTION = 8
+"""Bins of the score histogram in one unit of log-odds; it goes from −16 to 16."""
+
+_SPAN = 32
 
 _SMALLEST = 1e-12
 _LARGEST = 1.0 - _SMALLEST
@@ -40,21 +42,33 @@ class Prequential:
     AUC comes from a histogram of scores (log-odds): predictions of one bin count as ties. A
     histogram over probabilities would put nearly all rare-click predictions in one bin.
 
+    Args:
+        half_life: examples.
+        resolution: bins in a unit of log-odds; fewer make a smaller state and a coarser AUC.
+
     The weights of past examples are not touched: each new one weighs 2^(1/half_life) times the
     one before, and all sums are scaled down, by a power of two, before they grow out of range.
     """
 
-    def __init__(self, half_life: float = inf) -> None:
+    def __init__(self, half_life: float = inf, resolution: int = RESOLUTION) -> None:
         self._growth = 2.0 ** (1.0 / half_life)
         self._scale = 1.0
         self._weight = 0.0
         self._loss = 0.0
         self._expected = 0.0
         self._positives = 0.0
-        self._bins = ([0.0] * BINS, [0.0] * BINS)
+        self._resolution = float(resolution)
+        self._last = _SPAN * resolution - 1
+        self._bins = self._empty()
 
-    def update(self, probability: float, weight: float = 1.0, *, happened: bool) -> None:
-        """Take one prediction that stands for `weight` such, and whether it happened."""
+    def _empty(self) -> tuple[list[float], list[float]]:
+        return [0.0] * (self._last + 1), [0.0] * (self._last + 1)
+
+    def update(self, probability: float, weight: float = 1.0, *, happened: float) -> None:
+        """Take one prediction that stands for `weight` such, and whether it happened.
+
+        A share of what could have happened (0 to 1) counts as that much of both outcomes.
+        """
         if not _SMALLEST < probability < _LARGEST:
             probability = min(max(probability, _SMALLEST), _LARGEST)
         yes, no = log(probability), log1p(-probability)
@@ -64,15 +78,18 @@ class Prequential:
         weight *= self._scale
         self._weight += weight
         self._expected += weight * probability
+        number = int((yes - no + _SPAN / 2) * self._resolution)
+        if not 0 <= number <= self._last:
+            number = min(max(number, 0), self._last)
         if happened:
-            self._positives += weight
-            self._loss -= weight * yes
-        else:
+            positive = weight * happened
+            self._positives += positive
+            self._loss -= positive * yes
+            self._bins[1][number] += positive
+            weight -= positive
+        if weight:
             self._loss -= weight * no
-        number = int((yes - no) * 8.0 + BINS / 2)
-        if not 0 <= number < BINS:
-            number = min(max(number, 0), BINS - 1)
-        self._bins[happened][number] += weight
+            self._bins[0][number] += weight
 
     def _rescale(self) -> None:
         factor = 1.0 / _RESCALE
@@ -124,7 +141,7 @@ class Prequential:
         """Go on exactly from a snapshot."""
         self._scale, self._weight, self._loss = state.scale, state.weight, state.loss
         self._expected, self._positives = state.expected, state.positives
-        self._bins = ([0.0] * BINS, [0.0] * BINS)
+        self._bins = self._empty()
         for number, negatives, positives in state.histogram:
             self._bins[False][number] = negatives
             self._bins[True][number] = positives

@@ -200,7 +200,8 @@ def _trending(
 
 def mark_after(events: Iterable[dict[str, Any]]) -> int:
     """Return the first full minute after all events."""
-    return (max(event["occurred_at_ms"] for event in events) // MINUTE + 1) * MINUTE
+    newest_ms: int = max(event["occurred_at_ms"] for event in events)
+    return (newest_ms // MINUTE + 1) * MINUTE
 
 
 def _same_list(listed: list[tuple[str, float]], expected: list[tuple[str, float]]) -> bool:
@@ -232,7 +233,7 @@ def _activity(verdict: Verdict, records: list[Record], events: list[Event]) -> N
 
 
 def _examples(verdict: Verdict, records: list[Record], events: list[Event]) -> None:
-    """Each slot shown gives one example at most: none if its slate came after a later event."""
+    """Each slot shown gives one example of a kind at most: none if it came after a later event."""
     shown = {
         (event["viewer_id"], f"{event['request_id']}:{slot['position']}")
         for topic, event in without_duplicates(events)
@@ -240,12 +241,12 @@ def _examples(verdict: Verdict, records: list[Record], events: list[Event]) -> N
         for slot in event["items"]
     }
     rows = [json.loads(record.value or b"") for record in records]
-    seen = Counter((row["viewer_id"], row["example_id"]) for row in rows)
+    seen = Counter((row["viewer_id"], row["example_id"], row["kind"]) for row in rows)
     verdict.counts["examples"] = len(rows)
-    verdict.counts["slots without one"] = len(shown - seen.keys())
+    verdict.counts["slots without one"] = len(shown - {key[:2] for key in seen})
     for key, count in seen.items():
-        if count > 1 or key not in shown:
-            said = "nobody saw it" if key not in shown else f"{count} times"
+        if count > 1 or key[:2] not in shown:
+            said = "nobody saw it" if key[:2] not in shown else f"{count} times"
             verdict.wrong.append(f"training.examples {key}: {said}")
 
 

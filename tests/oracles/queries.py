@@ -10,9 +10,10 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from math import fsum
 from typing import Any, NamedTuple
+
+import mmh3
 
 from tests.oracles.items import (
     HALF_LIVES,
@@ -109,8 +110,7 @@ def _clicks(events: list[Event]) -> Iterator[Counted]:
 
 
 def _place(event: Event) -> tuple[int, bytes]:
-    digest = blake2b(event[1]["event_id"].encode(), digest_size=8).digest()
-    return event[1]["occurred_at_ms"], digest
+    return event[1]["occurred_at_ms"], mmh3.hash_bytes(event[1]["event_id"])[:8]
 
 
 def _could_be_on(events: list[Event], click: dict[str, Any]) -> list[Event]:

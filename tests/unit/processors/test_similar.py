@@ -319,7 +319,7 @@ def test_a_list_is_made_at_most_once_in_64_seconds() -> None:
         town.send(click("ab"[n % 2], 1_000 * n, f"v{n // 2}"))
         town.cut()
     made = [record["as_of_ms"] for item, record in town.published if item == "a" and record]
-    assert len(made) == 600_000 // MAKE_EVERY_MS
+    assert len(made) - 600_000 // MAKE_EVERY_MS in (0, 1)
     assert {later - former for former, later in pairwise(made)} == {64_000}
     assert {at_ms // 1_000 % 64 for at_ms in made} == {shard_of("a")}
 
