@@ -312,4 +312,5 @@ def as_merged(events: Iterable[Event], partitions: int) -> list[Event]:
 
 
 def time_of(event: Event) -> int:
-    return int(event[1].get("occurred_at_ms", event[1].get("requested_at_ms")))
+    name = "requested_at_ms" if event[0] == ERASURES else "occurred_at_ms"
+    return int(event[1][name])
