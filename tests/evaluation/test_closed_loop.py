@@ -92,7 +92,7 @@ def test_the_table_marks_what_is_decided():
     lines = list(markdown(results))
     control, drifting = (line for line in lines if "fresh against hour-old" in line)
     assert control.startswith("| 0 | fresh against hour-old | +0.0 % (-0.3 to +0.3)")
-    assert drifting.startswith("| 0.6 | fresh against hour-old | **+9.0 % (+8.7 to +9.3)**")
+    assert drifting.startswith("| 0.6 | fresh against hour-old | **+9.0 % (+8.6 to +9.3)**")
     assert "| 0.6 | 10 | hour-old | 2.23 | 22.2 s |" in lines
     assert len(lines) == (2 + 2 * len(ARMS)) + 1 + (2 + 2 * len(COMPARED))
 
