@@ -41,6 +41,7 @@ RECORDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "training.examples": (signals.Example,),
     "models.versions": (signals.ModelVersion,),
     "models.weights": (signals.ModelWeight, signals.EpochClose),
+    "models.factors": (signals.ModelFactor, signals.FactorsClose),
     "events.rejected": (signals.RejectedRecord,),
 }
 """Which types of record a topic holds."""

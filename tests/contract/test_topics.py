@@ -85,6 +85,7 @@ def test_what_is_the_truth_is_compacted_and_what_is_a_log_has_retention():
         "candidates.trending",
         "models.versions",
         "models.weights",
+        "models.factors",
     }
 
 
