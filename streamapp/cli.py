@@ -122,6 +122,7 @@ def _add_replay(commands: Subparsers) -> None:
         metavar="DIR",
         help="gets examples.parquet: the labelled examples, a column each field and feature",
     )
+    replay.set_defaults(refuse=replay.error)
     replay.add_argument("--sort", action="store_true", help="sort the events by time first")
 
 
@@ -155,7 +156,7 @@ def _replay(args: argparse.Namespace, settings: Settings) -> int:
     from streamapp import replay
 
     if args.target is None and args.examples is None:
-        raise StreamappError("replay needs --to DIR or --examples DIR, or both")
+        args.refuse("one of the arguments --to and --examples is required")
     return replay.run(args.source, args.target, args.sort, settings, examples=args.examples)
 
 
