@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import pytest
@@ -108,6 +108,6 @@ def test_who_ranks_and_which_variant_events_name_is_the_viewers():
 
 
 def test_visits_may_go_on_for_ever():
-    endless = (Visit(f"v{n}", 0, START + 1_000 * n) for n in iter(int, 1))
+    endless = (Visit(f"v{n}", 0, START + 1_000 * n) for n in count())
     stream = audience(world(), endless, lambda _: Human())
     assert len(list(islice(stream, 100))) == 100
