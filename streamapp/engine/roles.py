@@ -104,12 +104,14 @@ def _signals(views: Views, _: Settings) -> Sequence[Processor]:
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.anomalies import Anomalies, AnomaliesSettings
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
+    from streamapp.processors.factors import Factors, FactorsSettings
     from streamapp.processors.learner import Learner, LearnerSettings
 
     return [
         Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate)),
         Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
         Anomalies(AnomaliesSettings()),
+        Factors(FactorsSettings()),
     ]
 
 
@@ -151,7 +153,7 @@ ROLES = {
         ),
         Role(
             name="learn",
-            processors=("learner", "estimators", "anomalies"),
+            processors=("learner", "estimators", "anomalies", "factors"),
             inputs=("training.examples", "activity.sessions"),
             outputs=(
                 "models.versions",
