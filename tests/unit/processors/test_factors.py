@@ -190,10 +190,10 @@ def test_when_cuts_are_taken_does_not_show_in_what_is_learned(history, steps, ot
 def test_a_reader_scores_as_the_model_it_was_told_of():
     one, reader = factors(), Reader()
     for number in range(60):
-        clicked, *others = "abcdefg"[number % 5 :][:3]
+        shown = "abcdefg"[number % 5 :][:3]
         feed(
             one,
-            slate(number, clicked, "".join(others), at=1_000 * number, viewer_id=f"v{number % 4}"),
+            slate(number, shown[0], shown[1:], at=1_000 * number, viewer_id=f"v{number % 4}"),
         )
         one.advance(1_000 * number)
         for record in log_of(cut(one, 1_000 * number)):
