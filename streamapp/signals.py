@@ -255,7 +255,8 @@ class Told(msgspec.Struct, frozen=True, gc=False, array_like=True):
         item_id: who is told.
         other_id: of whom.
         engaged: sessions of the other, decayed, as at the record's full minute.
-        together: sessions of both to count at that minute; 0 to say no more than `engaged`.
+        together: sessions of both to count at that minute, negative to take them back; 0 to say
+            no more than `engaged`.
     """
 
     item_id: str
@@ -273,6 +274,7 @@ class PairDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaul
         shard: of the items it is for, 0 to 63: `streamapp.features.co_engagement.shard_of`.
         as_of_ms: newest event time in the record.
         engaged: from viewers: an item, and those it is paired with, once a session.
+        retracted: from viewers: what was sent as `engaged` and is taken back.
         asked: from the items' own tasks: count these, and answer with your own sessions.
         told: count these, or note how many sessions the other has now.
     """
@@ -280,6 +282,7 @@ class PairDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaul
     shard: str
     as_of_ms: int
     engaged: list[list[str]] = []
+    retracted: list[list[str]] = []
     asked: list[Told] = []
     told: list[Told] = []
     schema: int = SCHEMA
@@ -640,9 +643,16 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelMetrics(Quality, frozen=True, kw_only=True):
-    """Quality of a model beside that of what it has to beat, over the same examples."""
+    """Quality of a model beside that of what it has to beat, over the same examples.
+
+    Attributes:
+        baselines: constant, item_rate, viewer_rate, both, and the model as it was at the last full
+            hour and day of stream time: hour_old, day_old.
+        slices: of the champion, by feature and value.
+    """
 
     baselines: dict[str, Quality]
+    slices: dict[str, dict[str, Quality]] = {}
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):

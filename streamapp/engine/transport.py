@@ -31,9 +31,9 @@ from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.transport.drivers.aiokafka import Transport as FaustTransport
 from faust.types import TP, AppT, ConsumerMessage, Message
 
-from streamapp.engine.clients import KafkaConsumer, client_options
 from streamapp.engine.fetching import fetched
 from streamapp.engine.merge import Record
+from streamapp.kafka import KafkaConsumer, client_options
 from streamapp.settings import Settings
 
 POLL_RECORDS = 4_000

@@ -12,33 +12,29 @@ at most 1/LIMIT of the sum of the absolute values of all: what a viewer cares fo
 unless it was once among what they cared for least. (Names a, b with 5 and 3, LIMIT 2: c with 1
 takes the place of b; then b with 4 that of c. Exact is a 5, b 7, c 1; kept are a 5, b 4.)
 
-In memory a name takes its length + 1 and 8 bytes for each half-life: the names lie in one text,
-each between two \x01, escaped as in JSON, so that filling in the numbers makes it JSON.
+In memory a name takes 8 bytes, its text being shared by all viewers, and 8 for each half-life.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import cycle
+from copy import copy
 from math import exp2
 from struct import Struct
+from sys import intern
 from typing import ClassVar
 
 import msgspec
 
 from streamapp.features.decay import DAY_MS, HOUR_MS
+from streamapp.signals import Interest
 
 HALF_LIVES = (6 * HOUR_MS, 7 * DAY_MS)
 
-_END = b"\x01"
 _SUMS = Struct("<2d")
 _SIZE = _SUMS.size
 _PER_MS = tuple(1.0 / half_life for half_life in HALF_LIVES)
 _LONGEST_MS = 512 * HALF_LIVES[0]
 """How far an event may lie after the landmark: weights up to 2^512, far from overflow."""
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(str).decode
 
 
 class Affinities(msgspec.Struct, gc=False, array_like=True):
@@ -46,82 +42,91 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
 
     Attributes:
         landmark_ms: where the weight of an event is 1.
-        held: number of names.
-        names: as above.
+        names: in the order they came.
         sums: two 8-byte floats for each name.
     """
 
     LIMIT: ClassVar[int] = 20
 
     landmark_ms: int = 0
-    held: int = 0
-    names: bytes = _END
-    sums: bytearray = msgspec.field(default_factory=bytearray)
+    names: tuple[str, ...] = ()
+    sums: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.names = tuple(map(intern, self.names))
 
     def add(self, name: str, time_ms: int, amount: float) -> None:
         """Add to the sums of a name."""
-        if not self.held:
+        if not self.names:
             self.landmark_ms = time_ms
         age_ms = time_ms - self.landmark_ms
         if age_ms > _LONGEST_MS:
             self._move_to(time_ms)
             age_ms = 0
-        entry, sums = _entry(name), self.sums
-        found = self.names.find(entry)
-        if found < 0:
-            if self.held == self.LIMIT:
-                self._drop_smallest()
-            at = len(sums)
-            self.names += entry[1:]
-            sums += bytes(_SIZE)
-            self.held += 1
-        else:
-            at = _SIZE * self.names.count(_END, 0, found)
+        try:
+            at = _SIZE * self.names.index(name)
+        except ValueError:
+            at = self._begin(name)
+        sums = self.sums
         short, long = _SUMS.unpack_from(sums, at)
         a, b = _PER_MS
-        _SUMS.pack_into(
-            sums, at, short + amount * exp2(age_ms * a), long + amount * exp2(age_ms * b)
-        )
+        added = _SUMS.pack(short + amount * exp2(age_ms * a), long + amount * exp2(age_ms * b))
+        self.sums = sums[:at] + added + sums[at + _SIZE :]
+
+    def _begin(self, name: str) -> int:
+        """Begin with a name; return where its sums are."""
+        if len(self.names) == self.LIMIT:
+            self._drop_smallest()
+        at = len(self.sums)
+        self.names += (intern(name),)
+        self.sums += bytes(_SIZE)
+        return at
 
     def _drop_smallest(self) -> None:
         """Drop the name with the smallest sum."""
-        last = [abs(sums[-1]) for sums in _SUMS.iter_unpack(self.sums)]
+        names, sums = self.names, self.sums
+        last = [abs(long) for _, long in _SUMS.iter_unpack(sums)]
         index = last.index(min(last))
-        names = self.names.split(_END)
-        del names[index + 1], self.sums[_SIZE * index : _SIZE * (index + 1)]
-        self.names = _END.join(names)
-        self.held -= 1
+        self.names = names[:index] + names[index + 1 :]
+        self.sums = sums[: _SIZE * index] + sums[_SIZE * (index + 1) :]
 
     def _move_to(self, time_ms: int) -> None:
         """Move the landmark up before the sums would leave what a float holds."""
-        sums = self._at(time_ms)
+        sums = [(each.h6, each.d7) for each in self._at(time_ms)]
         self.landmark_ms = time_ms
-        self.sums = bytearray(Struct(f"<{len(sums)}d").pack(*sums))
+        self.sums = b"".join([_SUMS.pack(*pair) for pair in sums])
 
-    def _at(self, time_ms: int) -> list[float]:
-        """Return all sums at a time, name after name."""
+    def _at(self, time_ms: int) -> list[Interest]:
+        """Return the sums at a time, of each name."""
         age_ms = self.landmark_ms - time_ms
-        factors = cycle([exp2(age_ms * per_ms) for per_ms in _PER_MS])
-        values = memoryview(self.sums).cast("d")
-        return [value * factor for value, factor in zip(values, factors)]  # noqa: B905  # no end
+        a, b = [exp2(age_ms * per_ms) for per_ms in _PER_MS]
+        return [Interest(short * a, long * b) for short, long in _SUMS.iter_unpack(self.sums)]
+
+    def copy(self) -> Affinities:
+        """Return these sums as they are now."""
+        return copy(self)  # of what is never changed in place
+
+    def factor(self, time_ms: int) -> float:
+        """Return what the sums that `all_kept` and `kept` return are worth at a time."""
+        return exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+
+    def all_kept(self) -> dict[str, float]:
+        """Return the sums of the longest half-life as they are kept, by name."""
+        sums = memoryview(self.sums).cast("d").tolist()[1::2]
+        return dict(zip(self.names, sums, strict=True))
+
+    def kept(self, name: str) -> float | None:
+        """Return what `all_kept` has of a name; quicker as long as it is asked of a few."""
+        if name not in self.names:
+            return None
+        sums: tuple[float, float] = _SUMS.unpack_from(self.sums, _SIZE * self.names.index(name))
+        return sums[1]
 
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""
-        found = self.names.find(_entry(name))
-        if found < 0:
-            return 0.0
-        return self._at(time_ms)[2 * self.names.count(_END, 0, found) + 1]
+        names = self.names
+        return self._at(time_ms)[names.index(name)].d7 if name in names else 0.0
 
-    def json(self, time_ms: int) -> bytes:
-        """Return the sums at a time as a JSON object, by name."""
-        if not self.held:
-            return b"{}"
-        numbers = _encode(self._at(time_ms))[1:-1].split(b",")
-        form = self.names[1:].replace(b"%", b"%%").replace(_END, b'":{"6h":%b,"7d":%b},"')
-        return b'{"%b}' % form[:-2] % tuple(numbers)
-
-
-@lru_cache(maxsize=1 << 14)
-def _entry(name: str) -> bytes:
-    """Return what a name is in the text, with both ends; few names are many viewers'."""
-    return _END + _encode(name)[1:-1] + _END
+    def by_name(self, time_ms: int) -> dict[str, Interest]:
+        """Return the sums at a time."""
+        return dict(zip(self.names, self._at(time_ms), strict=True))

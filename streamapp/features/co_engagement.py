@@ -29,13 +29,14 @@ MAX_ENTRIES = 300
 _encode = msgspec.json.Encoder().encode
 
 
-class _Delta(msgspec.Struct, gc=False):
+class _Delta(msgspec.Struct, gc=False, omit_defaults=True):
     """A `PairDelta` in the making."""
 
     shard: str
     as_of_ms: int
-    engaged: list[msgspec.Raw]
-    schema: int = SCHEMA
+    schema: int
+    engaged: list[msgspec.Raw] = []
+    retracted: list[msgspec.Raw] = []
 
 
 class CoEngagements:
@@ -45,11 +46,20 @@ class CoEngagements:
         self._pending: dict[tuple[int, int], _Delta] = {}
         self._closed: list[_Delta] = []
 
-    def add(self, item_id: str, time_ms: int, recent: RecentActions, known: bytes) -> None:
+    def add(
+        self,
+        item_id: str,
+        time_ms: int,
+        recent: RecentActions,
+        known: bytes,
+        *,
+        retracts: bool = False,
+    ) -> None:
         """Take an engagement that is not yet among the viewer's recent actions and sessions.
 
         Args:
             known: the viewer's sessions, packed.
+            retracts: it was taken before, and is taken back.
         """
         shard, item = _named(item_id)
         from_ms, to_ms = sessions.span(known, time_ms)
@@ -59,12 +69,13 @@ class CoEngagements:
         key = time_ms // MINUTE_MS, shard
         delta = self._pending.get(key)
         if delta is None:
-            delta = self._pending[key] = _Delta(str(shard), time_ms, [])
+            delta = self._pending[key] = _Delta(str(shard), time_ms, SCHEMA)
         elif time_ms > delta.as_of_ms:
             delta.as_of_ms = time_ms
         before.insert(0, item)
-        delta.engaged.append(msgspec.Raw(b'["%b"]' % b'","'.join(before)))
-        if len(delta.engaged) == MAX_ENTRIES:
+        entries = delta.retracted if retracts else delta.engaged
+        entries.append(msgspec.Raw(b'["%b"]' % b'","'.join(before)))
+        if len(entries) == MAX_ENTRIES:
             self._closed.append(self._pending.pop(key))
 
     def take(self) -> Iterator[tuple[str, bytes]]:
@@ -79,7 +90,7 @@ def shard_of(item_id: str) -> int:
     """Return which shard an item is of.
 
     >>> shard_of("i1")
-    46
+    41
     """
     return _named(item_id)[0]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from struct import Struct
 
-import msgspec
-
 from streamapp.features.decay import DAY_MS
 from streamapp.features.packed import PackedTable, find
 
@@ -17,14 +15,10 @@ _TIME = Struct("<q")
 _SIZE = _RECORD.size
 
 
-def _table() -> PackedTable:
-    return PackedTable(_SIZE)
-
-
-class EventIds(msgspec.Struct, gc=False, array_like=True):
+class EventIds(PackedTable, gc=False, array_like=True):
     """The event ids of a viewer: 16 bytes each, a digest and the event time."""
 
-    table: PackedTable = msgspec.field(default_factory=_table)
+    SIZE = _SIZE
 
     def add(self, key: bytes, time_ms: int, since_ms: int) -> bool:
         """Remember an id; False if it is a duplicate.
@@ -33,14 +27,13 @@ class EventIds(msgspec.Struct, gc=False, array_like=True):
             key: digest of the event id.
             since_ms: ids of events before this are forgotten: stream time less what is kept.
         """
-        table = self.table
-        bucket = table.bucket(key)
+        bucket = self.bucket(key)
         # Whether the bytes occur at all is quickly said, and they nearly never do.
         if key in bucket and _known(bucket, key, time_ms, since_ms):
             return False
         while bucket and _TIME.unpack_from(bucket, 8)[0] < since_ms:
-            table.drop(bucket, 0)
-        table.append(_RECORD.pack(key, time_ms))
+            self.drop(bucket, 0)
+        self.append(bucket, _RECORD.pack(key, time_ms))
         return True
 
 

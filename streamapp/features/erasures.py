@@ -52,10 +52,6 @@ class Erasures:
         self._expiry.add(viewer_id, latest_ms)
         return _key(viewer_id), _encode(_ErasureRow(_ROW_VERSION, latest_ms))
 
-    def pending(self, stream_time_ms: int) -> bool:
-        """Return whether `expire` has anything to look at."""
-        return self._expiry.pending(stream_time_ms)
-
     def expire(self, stream_time_ms: int) -> Iterator[_Change]:
         """Forget requests that no event can run up against; yield the rows that go."""
         for viewer_id in self._expiry.take(stream_time_ms):

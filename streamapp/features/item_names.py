@@ -12,7 +12,7 @@ A number and its name are a changelog row of their own, written once.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 KIND = b"n"
 """First byte of the changelog key of a name; its number follows."""
@@ -50,7 +50,8 @@ class ItemNames:
         try:
             return [known[name] for name in names]
         except KeyError:
-            return [self.number(name) for name in names]
+            again = self._again
+            return [known[name] if name in known else again(name) for name in names]
 
     def name(self, number: int) -> str:
         """Return the name of a number; no text for one that is forgotten.
@@ -59,7 +60,12 @@ class ItemNames:
         """
         return self._names.get(number, "")
 
-    def shared(self, names: list[str]) -> list[str]:
+    def texts(self, numbers: list[int]) -> list[str]:
+        """Return the names of numbers, each the one text for all who keep it."""
+        name = self._names.get
+        return [name(number, "") for number in numbers]
+
+    def shared(self, names: Iterable[str]) -> list[str]:
         """Return names as the texts held here, as far as they are: one for all who keep it."""
         known, held = self._young, self._names
         return [held[known[name]] if name in known else name for name in names]
@@ -73,10 +79,6 @@ class ItemNames:
             self._changes[_key(number)] = name.encode()
         self._young[name] = number
         return number
-
-    def expires(self, stream_time_ms: int) -> bool:
-        """Return whether a new generation is due."""
-        return stream_time_ms >= self._turn_ms
 
     def expire(self, stream_time_ms: int) -> None:
         """Begin a new generation if one is due."""

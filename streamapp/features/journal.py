@@ -16,7 +16,7 @@ import msgspec
 
 from streamapp.features.decay import HOUR_MS
 from streamapp.features.packed import find
-from streamapp.features.recent import ACTIONS
+from streamapp.features.recent import CLICK
 from streamapp.features.slates import ATTRIBUTION_MS
 
 REQUEST_MS = 6 * HOUR_MS
@@ -26,7 +26,6 @@ MAX_KEPT = 1_000
 """Impressions kept of a viewer, and actions; when there are more the first ones go."""
 
 NO_REQUEST = bytes(4)
-CLICK = ACTIONS.index("click")
 
 _SHOWN = Struct("<q8s4sIHB")
 _ACTED = Struct("<q4s4sB")

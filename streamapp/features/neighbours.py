@@ -80,7 +80,11 @@ class Neighbours(msgspec.Struct, gc=False):
     def meet(
         self, other_id: str, together: float, engaged: float, limit: int = LIMIT
     ) -> Met | None:
-        """Count sessions of both, and note how many the other has: it is never less than before.
+        """Count sessions of both, and note how many the other has.
+
+        Args:
+            together: negative to take sessions back. They may not have been counted yet: one
+                that is not held is then kept with less than none, if there is room.
 
         Returns:
             None when the other is not held and nothing is to be counted.
@@ -90,9 +94,9 @@ class Neighbours(msgspec.Struct, gc=False):
         index = bisect_left(places, named.place)
         if index < len(places) and places[index] == named.place:
             kept = self.together[index] = self.together[index] + together
-            known = self.engaged[index] = max(self.engaged[index], engaged)
-            return Met(named.tag, kept, known)
-        if not together:
+            self.engaged[index] = engaged
+            return Met(named.tag, kept, engaged)
+        if not together or (together < 0 and len(places) >= limit):
             return None
         dropped = None
         if len(places) >= limit:
@@ -133,11 +137,11 @@ class Neighbours(msgspec.Struct, gc=False):
         del self.engaged[index]
 
     def below(self, least: float) -> list[bytes]:
-        """Return the digests of those met less than this."""
+        """Return the digests of those met less than this, whichever the sign."""
         return [
             place.to_bytes(DIGEST_BYTES, "big")
             for place, value in zip(self.places, self.together, strict=True)
-            if value < least
+            if abs(value) < least
         ]
 
     def scale(self, factor: float) -> None:

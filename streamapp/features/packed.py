@@ -7,6 +7,8 @@ first bytes of the digest, and the cost of a search stays what it was.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 BUCKET_RECORDS = 64
@@ -16,15 +18,16 @@ MAX_BUCKETS = 1 << 16
 
 
 class PackedTable(msgspec.Struct, gc=False, array_like=True):
-    """Records of `size` bytes by the 8-byte digest they begin with; a digest may come twice.
+    """Records by the 8-byte digest they begin with, which may come twice; a subclass says more.
 
     Attributes:
-        size: bytes of a record.
+        SIZE: bytes of a record.
         held: number of records.
         buckets: a power of two of them; within each the records are in the order they came.
     """
 
-    size: int
+    SIZE: ClassVar[int]
+
     held: int = 0
     buckets: tuple[bytearray, ...] = ()
 
@@ -38,9 +41,9 @@ class PackedTable(msgspec.Struct, gc=False, array_like=True):
             return self.buckets[0]
         return buckets[(key[0] << 8 | key[1]) & len(buckets) - 1]
 
-    def append(self, record: bytes) -> None:
-        """Add a record."""
-        self.bucket(record).extend(record)
+    def append(self, bucket: bytearray, record: bytes) -> None:
+        """Add a record to the bucket in which its digest belongs."""
+        bucket += record
         self.held += 1
         if self.held > BUCKET_RECORDS * len(self.buckets) and len(self.buckets) < MAX_BUCKETS:
             self._split()
@@ -48,14 +51,14 @@ class PackedTable(msgspec.Struct, gc=False, array_like=True):
     def drop(self, bucket: bytearray, at: int) -> None:
         """Remove the record at an offset of a bucket."""
         self.held -= 1
-        del bucket[at : at + self.size]
+        del bucket[at : at + self.SIZE]
 
     def records(self) -> list[bytes]:
         """Return all records."""
         return [
-            bytes(bucket[at : at + self.size])
+            bytes(bucket[at : at + self.SIZE])
             for bucket in self.buckets
-            for at in range(0, len(bucket), self.size)
+            for at in range(0, len(bucket), self.SIZE)
         ]
 
     def _split(self) -> None:

@@ -38,7 +38,7 @@ Amounts = list[tuple[str, float]]
 """What to add, by counter."""
 
 
-class Playback(msgspec.Struct, gc=False):
+class Playback(msgspec.Struct, gc=False, array_like=True):
     """One playback of an item by a viewer.
 
     Attributes:
@@ -142,27 +142,45 @@ def playback_key(playback_id: str, item_id: str) -> bytes:
     return digest(f"{len(playback_id)}:{playback_id}{item_id}")
 
 
-_RECORD = Struct("<8sIqqqqBdddd")
+_RECORD = Struct("<8sIqqqq4?4d")
 _SIZE = _RECORD.size
 
 
-def _table() -> PackedTable:
-    return PackedTable(_SIZE)
+class Playbacks(PackedTable, gc=False, array_like=True):
+    """The playbacks of a viewer by key, packed in 80 bytes each.
 
+    All but the one that goes on: a heartbeat mostly belongs to the playback of the one before.
 
-class Playbacks(msgspec.Struct, gc=False, array_like=True):
-    """The playbacks of a viewer by key, open and closed, packed in 77 bytes each."""
+    Attributes:
+        playing: its key; none if there is none.
+        latest: the open playback that was put last.
+    """
 
-    table: PackedTable = msgspec.field(default_factory=_table)
+    SIZE = _SIZE
+
+    playing: bytes = b""
+    latest: Playback | None = None
 
     def get(self, key: bytes) -> Playback | None:
-        """Return a copy of a playback; `put` it back when it changed."""
-        bucket = self.table.bucket(key)
+        """Return a playback; `put` it back when it changed."""
+        if key == self.playing:
+            return self.latest
+        bucket = self.bucket(key)
         at = find(bucket, key, _SIZE)
         return None if at < 0 else _unpacked(_RECORD.unpack_from(bucket, at))
 
     def put(self, key: bytes, playback: Playback) -> None:
         """Keep a playback."""
+        if key != self.playing and self.latest is not None and not playback.closed:
+            self._pack(self.playing, self.latest)
+        if not playback.closed:
+            self.playing, self.latest = key, playback
+            return
+        if key == self.playing:
+            self.playing, self.latest = b"", None
+        self._pack(key, playback)
+
+    def _pack(self, key: bytes, playback: Playback) -> None:
         record = _RECORD.pack(
             key,
             playback.item,
@@ -170,17 +188,17 @@ class Playbacks(msgspec.Struct, gc=False, array_like=True):
             playback.last_ms,
             playback.watched_ms,
             playback.duration_ms,
-            playback.closed
-            + 2 * playback.timed_out
-            + 4 * playback.completed
-            + 8 * playback.kept_out,
+            playback.closed,
+            playback.timed_out,
+            playback.completed,
+            playback.kept_out,
             playback.ratio,
             *playback.grown,
         )
-        bucket = self.table.bucket(key)
+        bucket = self.bucket(key)
         at = find(bucket, key, _SIZE)
         if at < 0:
-            self.table.append(record)
+            self.append(bucket, record)
         else:
             bucket[at : at + _SIZE] = record
 
@@ -189,30 +207,21 @@ class Playbacks(msgspec.Struct, gc=False, array_like=True):
 
         Looks in the bucket of `key` only, and only at what came first: each bucket has its turn.
         """
-        bucket = self.table.bucket(key)
+        bucket = self.bucket(key)
         while bucket and _RECORD.unpack_from(bucket)[3] < since_ms:
-            self.table.drop(bucket, 0)
+            self.drop(bucket, 0)
 
     def all(self) -> Iterator[tuple[bytes, Playback]]:
-        """Yield the playbacks held with their keys: copies."""
-        for record in self.table.records():
+        """Yield the playbacks held with their keys; `put` back those that changed."""
+        playing, latest = self.playing, self.latest
+        for record in self.records():
             fields = _RECORD.unpack(record)
-            yield fields[0], _unpacked(fields)
+            if fields[0] != playing:
+                yield fields[0], _unpacked(fields)
+        if latest is not None:
+            yield playing, latest
 
 
 def _unpacked(fields: tuple[Any, ...]) -> Playback:
-    _, item, start_ms, last_ms, watched_ms, duration_ms, flags, ratio, *grown = fields
-    closed, timed_out, completed, kept_out = (bool(flags & bit) for bit in (1, 2, 4, 8))
-    return Playback(
-        item,
-        start_ms,
-        last_ms,
-        watched_ms,
-        duration_ms,
-        closed,
-        timed_out,
-        completed,
-        kept_out,
-        ratio,
-        (*grown,),
-    )
+    """Return a playback from the fields of its record: key, those up to `ratio`, `grown`."""
+    return Playback(*[*fields[1:11], fields[11:]])

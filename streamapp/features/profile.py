@@ -39,7 +39,8 @@ WEIGHTS = {
 }
 """What an action, or a playback watched to the end (`complete`), adds to affinities."""
 
-_HIDES = ("hide", "report")
+HIDES = ("hide", "report")
+"""Actions by which an item is hidden."""
 
 
 class Profile(msgspec.Struct, gc=False, array_like=True):
@@ -58,26 +59,29 @@ class Profile(msgspec.Struct, gc=False, array_like=True):
 
     def show(self, time_ms: int, item_ids: list[str]) -> None:
         """Take items that were shown."""
+        if not item_ids:
+            return
         if self.seen is None:
             self.seen = SeenItems()
         self.seen.add(time_ms, item_ids)
 
-    def act(
-        self, action: str, item_id: str, time_ms: int, category: str | None, creator: str | None
-    ) -> None:
-        """Take what was done with an item: a key of `WEIGHTS`."""
-        if action in _HIDES:
-            if self.hidden is None:
-                self.hidden = HiddenItems()
-            self.hidden.add(time_ms, (item_id,))
+    def hide(self, time_ms: int, item_id: str) -> None:
+        """Take an item that was hidden, or reported."""
+        if self.hidden is None:
+            self.hidden = HiddenItems()
+        self.hidden.add(time_ms, (item_id,))
+
+    def care(self, action: str, time_ms: int, category: str | None, creator: str | None) -> None:
+        """Take what was done with an item of a category and creator: a key of `WEIGHTS`."""
+        amount = WEIGHTS[action]
         if category is not None:
             if self.categories is None:
                 self.categories = Affinities()
-            self.categories.add(category, time_ms, WEIGHTS[action])
+            self.categories.add(category, time_ms, amount)
         if creator is not None:
             if self.creators is None:
                 self.creators = Affinities()
-            self.creators.add(creator, time_ms, WEIGHTS[action])
+            self.creators.add(creator, time_ms, amount)
 
     @property
     def watching(self) -> WatchHabits:

@@ -35,13 +35,16 @@ ACTIONS = (
 )
 """Actions a viewer is remembered by. Of one event, `watch` comes before `complete`."""
 
+ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
+CLICK, WATCH, COMPLETE = (ACTION_INDEX[action] for action in ("click", "watch", "complete"))
+
 ENGAGING = frozenset(("click", "like", "share", "follow", "add_to_cart", "purchase", "watch"))
 """Actions that engage an item; the others go on with it, or away from it."""
 
 _ITEM = b"\x01"
 _CODES = {action: bytes([2 + index]) for index, action in enumerate(ACTIONS)}
-_ALL_CODES = frozenset(_CODES.values())
-_HIDE, _REPORT = _CODES["hide"], _CODES["report"]
+_AWAY = (_CODES["hide"], _CODES["report"])
+_GOING_ON = frozenset(_CODES.values()) - frozenset(_AWAY)
 _EXPANDED = {
     code: b'","action":"' + action.encode() + b'","occurred_at_ms":'
     for action, code in _CODES.items()
@@ -89,12 +92,14 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
     actions: bytes = b""
     ids: bytes = b""
 
-    def add(self, entry: Action) -> None:
-        """Take an action, unless 50 are newer."""
-        if entry.occurred_at_ms <= self.newest_ms and not self._is_newest(entry):
-            self._pack(sorted([*self.entries(), entry], reverse=True)[:MAX_RECENT])
-            return
-        self._push(entry)
+    def add(self, time_ms: int, event_id: str, action: int, item_id: str) -> None:
+        """Take an action, unless 50 are newer; the fields of `Action`."""
+        if time_ms <= self.newest_ms:
+            entry = Action(time_ms, event_id, action, item_id)
+            if not self._is_newest(entry):
+                self._pack(sorted([*self.entries(), entry], reverse=True)[:MAX_RECENT])
+                return
+        self._push(time_ms, event_id, action, item_id)
         if self.held > MAX_RECENT:
             self.held = MAX_RECENT
             self.ids = self.ids[: self.ids.rfind(b"\n", 0, -1) + 1]
@@ -104,10 +109,9 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         """Compare an action with the newest one when both are of one time."""
         return entry.occurred_at_ms == self.newest_ms and entry > next(self.entries())
 
-    def _push(self, entry: Action) -> None:
+    def _push(self, time_ms: int, event_id: str, action: int, item_id: str) -> None:
         """Put an action before all others."""
         self.held += 1
-        time_ms, event_id, action, item_id = entry
         self.newest_ms = time_ms
         item = _encode(item_id)[1:-1]
         self.actions = b"\x01%b%c%d%b" % (item, 2 + action, time_ms, self.actions)
@@ -124,7 +128,7 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         """Keep these, given newest first."""
         self.held, self.newest_ms, self.actions, self.ids = 0, -1, b"", b""
         for entry in reversed(entries):
-            self._push(entry)
+            self._push(*entry)
 
     def json(self) -> msgspec.Raw:
         """Return the list for signals.viewers, newest first, as JSON."""
@@ -138,32 +142,24 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
 
         Hides and reports aside. Each item is escaped as in JSON.
         """
-        actions, newest_ms = self.actions, self.newest_ms
+        newest_ms = self.newest_ms
         if newest_ms < from_ms:
             return []
-        if (
-            from_ms < _SHORTEST_MS
-            or newest_ms > to_ms
-            or newest_ms > _LONGEST_MS
-            or _HIDE in actions
-            or _REPORT in actions
-        ):
+        if from_ms < _SHORTEST_MS or newest_ms > min(to_ms, _LONGEST_MS):
             return self._engaged(from_ms, to_ms)[:most]
-        # All times that matter have 13 digits, none is after the end, and every action counts.
+        # All times that matter have 13 digits, and none is after the end.
         begin, read = b"%d" % from_ms, most + _TWICE
-        entries = actions.split(_ITEM, read + 1)[1 : read + 1]
-        oldest = entries[-1]
-        if oldest[_CODE_AT:_TIME_AT] in _ALL_CODES and oldest[_TIME_AT:] >= begin:
-            items = list(dict.fromkeys([entry[:_CODE_AT] for entry in entries]))
-            if len(items) < most and self.held > read:
-                return self._engaged(from_ms, to_ms)[:most]
-            return items[:most]
-        return list(dict.fromkeys(_since(entries, begin)))[:most]
+        while True:
+            entries = self.actions.split(_ITEM, read + 1)[1 : read + 1]
+            items = dict.fromkeys(_engaging(entries, begin))
+            if len(items) >= most or read >= self.held or entries[-1][_TIME_AT:] < begin:
+                return list(items)[:most]
+            read = MAX_RECENT
 
     def _engaged(self, from_ms: int, to_ms: int) -> list[bytes]:
         found: dict[bytes, None] = {}
         for item, code, digits in _ENTRY.findall(self.actions):
-            if code not in (_HIDE, _REPORT) and from_ms <= int(digits) <= to_ms:
+            if code not in _AWAY and from_ms <= int(digits) <= to_ms:
                 found[item] = None
         return list(found)
 
@@ -190,12 +186,12 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         return _text(self.actions[self.actions.rfind(_ITEM, 0, end) + 1 : end])
 
 
-def _since(entries: list[bytes], begin: bytes) -> list[bytes]:
-    """Return the items of the entries that are not before a time of 13 digits, newest first."""
+def _engaging(entries: list[bytes], begin: bytes) -> list[bytes]:
+    """Return the items gone on with by entries not before a time of 13 digits, newest first."""
     return [
         entry[:_CODE_AT]
         for entry in entries
-        if entry[_CODE_AT:_TIME_AT] in _ALL_CODES and entry[_TIME_AT:] >= begin
+        if entry[_CODE_AT:_TIME_AT] in _GOING_ON and entry[_TIME_AT:] >= begin
     ]
 
 

@@ -1,4 +1,4 @@
-"""Taking back what a viewer contributed to items and queries within the last 24 h.
+"""Taking back what a viewer contributed to items, their pairs and queries within the last 24 h.
 
 An amount a counted at event time t is taken back as −a at t: a decayed counter is a sum over its
 events, so what remains is the sum over the others, at any time after.
@@ -12,6 +12,9 @@ Worked example: a bot clicked an item at 12:00 and at 15:00, a human at 16:00. A
 counter of clicks is 2^(−1) + 2^(−1/2) + 2^(−1/3) ≈ 2.001; the retraction adds −2^(−1) − 2^(−1/2),
 and 2^(−1/3) ≈ 0.794 is left, as if there had been no bot.
 
+So is a session that counted for an item, or for two of them, at the minute it counted at
+(`streamapp.features.engagements` finds them again).
+
 A playback is taken back whole if it began within the 24 h, with all of its growth, and counts no
 more. What is not taken back: that a viewer is among an item's distinct viewers, which is an
 estimate; examples, which have been learnt from; and the times of an item's first and newest event.
@@ -23,8 +26,10 @@ at that `as_of_ms`.
 from __future__ import annotations
 
 from streamapp.features import searches
+from streamapp.features.co_engagement import CoEngagements
 from streamapp.features.decay import DAY_MS
 from streamapp.features.deltas import ItemDeltas
+from streamapp.features.engagements import Act, engagements
 from streamapp.features.item_names import ItemNames, unpacked
 from streamapp.features.journal import Journal
 from streamapp.features.parameters import Parameters
@@ -48,6 +53,16 @@ class Retraction:
     def __init__(self, names: ItemNames, parameters: Parameters) -> None:
         self._names = names
         self._parameters = parameters
+
+    def take_back_pairs(self, viewer: Viewer, now_ms: int, last: Act, pairs: CoEngagements) -> None:
+        """Take back what a viewer engaged, while it is still known; see `take_back`.
+
+        Args:
+            last: the action the verdict fell with: it has engaged its item, nothing else.
+        """
+        for one in engagements(viewer.journal, viewer.playbacks, last, self._names):
+            if one.time_ms >= now_ms - WITHIN_MS:
+                pairs.add(one.item_id, one.time_ms, one.recent, one.known, retracts=True)
 
     def take_back(
         self, viewer: Viewer, now_ms: int, deltas: ItemDeltas, queries: QueryDeltas

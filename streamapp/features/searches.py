@@ -31,9 +31,10 @@ from itertools import pairwise
 from streamapp.events import Click, Impression
 from streamapp.features.decay import MINUTE_MS
 from streamapp.features.item_names import ItemNames, unpacked
-from streamapp.features.journal import CLICK, Clicked, Journal, Shown, Slots, request_tag
+from streamapp.features.journal import Clicked, Journal, Shown, Slots, request_tag
 from streamapp.features.queries import normalised
 from streamapp.features.query_deltas import QueryDeltas
+from streamapp.features.recent import CLICK
 
 REFORMULATION_MS = MINUTE_MS
 """Within so long after a search another query takes its place."""

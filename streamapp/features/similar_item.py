@@ -36,6 +36,9 @@ SPAN_MS = 512 * HALF_LIFE_MS
 FORGOTTEN = 2.0**-7
 """Decayed sessions below which a neighbour goes: a single one after 14 days."""
 
+ROUNDING = 1e-9
+"""What adding a session and taking it back may leave, of the whole."""
+
 NOTHING = neighbours.pack([])
 """A list without items, packed."""
 
@@ -97,7 +100,7 @@ class SimilarItem(msgspec.Struct, gc=False):
         newest_ms: newest minute it was engaged in.
         engaged: sessions it was engaged in.
         told: how many of them all its neighbours have heard of at least.
-        told_ms: minute in which they were told; −1 when they never were.
+        told_ms: stream time at which they were told, to the second; −1 when they never were.
         made_ms: when its list was made last; −1 when it has none.
         basis: what that rested on.
         sent: the items on it, packed.
@@ -124,20 +127,33 @@ class SimilarItem(msgspec.Struct, gc=False):
         self.engaged += self.weight(at_ms)
         self.newest_ms = max(self.newest_ms, at_ms)
 
+    def disengage(self, at_ms: int) -> None:
+        """Take a session back that was counted."""
+        self.engaged = max(self.engaged - self.weight(at_ms), 0.0)
+
     def engaged_at(self, at_ms: int) -> float:
         """Return how many sessions there are, as at a time."""
         return self.engaged * growth(self.landmark_ms - at_ms)
 
-    def must_tell(self, at_ms: int, most: float) -> bool:
+    def must_tell(self, at_ms: int, most: float, now_ms: int) -> bool:
         """Return whether its neighbours must hear how often it is engaged; take it that they do.
 
         Args:
+            at_ms: minute of its newest session.
+            now_ms: stream time.
             most: how many times what they know, doubt included, it may have.
         """
         doubt = DOUBT * self.weight(at_ms)
         if self.engaged + doubt <= most * (self.told + doubt):
             return False
-        self.told, self.told_ms = self.engaged, max(self.told_ms, at_ms)
+        self.told, self.told_ms = self.engaged, now_ms
+        return True
+
+    def must_correct(self, now_ms: int) -> bool:
+        """Return whether its neighbours heard of more sessions than are left; take it they know."""
+        if self.engaged >= self.told * (1.0 - ROUNDING):
+            return False
+        self.told, self.told_ms = self.engaged, now_ms
         return True
 
     def move(self, landmark_ms: int) -> None:
@@ -168,7 +184,7 @@ class SimilarItem(msgspec.Struct, gc=False):
         scored = [
             (-score(together * factor, own, engaged * factor), other)
             for other, together, engaged in self.neighbours.items()
-            if (item := get(other)) is not None and item.status == "active"
+            if together > 0 and (item := get(other)) is not None and item.status == "active"
         ]
         scored.sort()
         return [Candidate(other, -lost) for lost, other in scored[:size]]

@@ -35,7 +35,7 @@ from collections.abc import Sequence
 
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import HOUR_MS, MINUTE_MS
-from streamapp.features.recent import ACTIONS, item_of
+from streamapp.features.recent import ACTION_INDEX, CLICK, WATCH, item_of
 
 REASONS = (
     "burst",
@@ -51,7 +51,7 @@ BURST, SHORT, REGULAR, REPEATED, UNWATCHED, ANOMALY = (1 << bit for bit in range
 
 REACH_MS = HOUR_MS
 DELIBERATE = frozenset(
-    ACTIONS.index(action)
+    ACTION_INDEX[action]
     for action in ("click", "share", "follow", "add_to_cart", "purchase", "report")
 )
 FEWEST = 15
@@ -61,10 +61,8 @@ BURST_ACTIONS, BURST_MS = 15, 10_000
 INTERVALS, SHORT_INTERVALS, SHORT_MS = 20, 10, 100
 REGULAR_SHARE = 5
 REPEATS, REPEATS_OF, REPEATS_MS = 15, 20, 10 * MINUTE_MS
-UNWATCHED_CLICKS, CLICKS_A_WATCH = 25, 10
+UNWATCHEDCLICKS, CLICKS_AWATCH = 25, 10
 WATCHABLE = frozenset(("short", "vod", "live"))
-
-_CLICK, _WATCH = ACTIONS.index("click"), ACTIONS.index("watch")
 
 Acts = Sequence[tuple[int, int, bytes]]
 """Actions, newest first: time, index in ACTIONS, item; see `RecentActions.since`."""
@@ -84,7 +82,7 @@ def found(acts: Acts, chosen: Sequence[tuple[int, bytes]], catalog: Catalog) -> 
         reasons |= _paced([time_ms for time_ms, _ in chosen[: INTERVALS + 1]])
     if _repeats(chosen[:REPEATS_OF]):
         reasons |= REPEATED
-    if len(chosen) >= UNWATCHED_CLICKS and _unwatched(acts, catalog):
+    if len(chosen) >= UNWATCHEDCLICKS and _unwatched(acts, catalog):
         reasons |= UNWATCHED
     return reasons
 
@@ -109,15 +107,15 @@ def _repeats(newest: Sequence[tuple[int, bytes]]) -> bool:
 
 
 def _unwatched(acts: Acts, catalog: Catalog) -> bool:
-    watches = sum([action == _WATCH for _, action, _ in acts])
-    if CLICKS_A_WATCH * watches > len(acts) - watches:
+    watches = sum([action == WATCH for _, action, _ in acts])
+    if CLICKS_AWATCH * watches > len(acts) - watches:
         return False
     clicks = 0
     for _, action, item in acts:
-        if action == _CLICK:
+        if action == CLICK:
             known = catalog.get(item_of(item))
             clicks += known is not None and known.kind in WATCHABLE
-    return clicks >= UNWATCHED_CLICKS and CLICKS_A_WATCH * watches <= clicks
+    return clicks >= UNWATCHEDCLICKS and CLICKS_AWATCH * watches <= clicks
 
 
 def names(reasons: int) -> list[str]:

@@ -11,7 +11,7 @@ from streamapp.features.profile import Profile
 from streamapp.features.sessions import newest
 from streamapp.features.trust import unpack
 from streamapp.features.viewer import Viewer
-from streamapp.signals import Habits, ViewerSession, ViewerSignal
+from streamapp.signals import Affinities, Habits, ViewerSession, ViewerSignal
 
 _encode = msgspec.json.Encoder().encode
 
@@ -22,9 +22,7 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
     session, habits = newest(profile.sessions), profile.habits
     trust = unpack(viewer.trust)
     prior = parameters.prior("watch_ratio", None, as_of_ms)
-    # Some of it is kept as nearly JSON, and goes in as it is.
-    recent: Any = viewer.recent.json()
-    affinity: Any = _affinity(profile, as_of_ms)
+    recent: Any = viewer.recent.json()  # kept as nearly JSON, it goes in as it is
     return _encode(
         ViewerSignal(
             viewer_id=viewer.viewer_id,
@@ -33,7 +31,7 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
             trust=trust.name,
             trust_reasons=trust.reason_names,
             recent=recent,
-            affinity=affinity,
+            affinity=_affinity(profile, as_of_ms),
             session=ViewerSession(
                 f"{viewer.viewer_id}:{session.started_at_ms}",
                 session.started_at_ms,
@@ -51,12 +49,9 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
     )
 
 
-def _affinity(profile: Profile, time_ms: int) -> msgspec.Raw:
+def _affinity(profile: Profile, time_ms: int) -> Affinities:
     categories, creators = profile.categories, profile.creators
-    return msgspec.Raw(
-        b'{"category":%b,"creator":%b}'
-        % (
-            b"{}" if categories is None else categories.json(time_ms),
-            b"{}" if creators is None else creators.json(time_ms),
-        )
+    return Affinities(
+        {} if categories is None else categories.by_name(time_ms),
+        {} if creators is None else creators.by_name(time_ms),
     )

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from streamapp.features import erasures, item_names
+from streamapp.features.decay import HOUR_MS
 from streamapp.features.erasures import Erasures
 from streamapp.features.expiry import Expiry
 from streamapp.features.item_names import ItemNames
@@ -71,6 +72,7 @@ class ViewerStore:
     Attributes:
         erased_ms: by viewer, events up to when must not come back.
         stream_ms: stream time, which the owner keeps.
+        due_ms: before this stream time `expire` has nothing to look at.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ViewerStore:
         self._erasures = Erasures(grace_ms)
         self.erased_ms = self._erasures.requested_ms
         self.stream_ms = 0
+        self.due_ms = 0
         self._rows: dict[bytes, bytes | None] = {}
 
     def __len__(self) -> int:
@@ -151,14 +154,12 @@ class ViewerStore:
         yield from self._names.take()
         yield from rows.items()
 
-    def expires(self, stream_time_ms: int) -> bool:
-        """Return whether `expire` has anything to look at."""
-        names, erased = self._names, self._erasures
-        due = names.expires(stream_time_ms) or erased.pending(stream_time_ms)
-        return self._expiry.pending(stream_time_ms) or due
-
     def expire(self, stream_time_ms: int) -> Iterator[str]:
-        """Forget viewers that have been idle for long, with all their rows; yield their ids."""
+        """Forget viewers that have been idle for long, with all their rows; yield their ids.
+
+        All that expires does so at full hours.
+        """
+        self.due_ms = (stream_time_ms // HOUR_MS + 1) * HOUR_MS
         self._names.expire(stream_time_ms)
         self._rows.update(self._erasures.expire(stream_time_ms))
         for viewer_id in self._expiry.take(stream_time_ms):

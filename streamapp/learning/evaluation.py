@@ -7,20 +7,36 @@ night neither empties it nor lets a handful of examples stand for the model.
 
 from __future__ import annotations
 
-from math import inf, log, log1p
+from math import exp, inf, log, log1p
 
 import msgspec
 
 from streamapp.signals import Quality
 
-BINS = 256
-"""Bins of the score histogram, 1/8 of log-odds wide, from −16 to 16."""
+RESOLUTION = 8
+"""Bins of the score histogram in one unit of log-odds; it goes from −16 to 16."""
 
-_SMALLEST = 1e-12
-_LARGEST = 1.0 - _SMALLEST
+_SPAN = 32
+
+SMALLEST = 1e-12
+LARGEST = 1.0 - SMALLEST
 """Probabilities are clipped to these bounds: no single example costs more than 27.6."""
 
+_MAX_SCORE = log(LARGEST / SMALLEST)
+
 _RESCALE = 2.0**64
+
+
+def logarithms(score: float) -> tuple[float, float, float]:
+    """Return the probability of a score (log-odds), its logarithm and that of its complement.
+
+    Both probabilities are at least 1e-12.
+    """
+    if not -_MAX_SCORE < score < _MAX_SCORE:
+        score = _MAX_SCORE if score > 0 else -_MAX_SCORE
+    odds = exp(score)
+    no = -log1p(odds)
+    return odds / (1.0 + odds), score + no, no
 
 
 class PrequentialState(msgspec.Struct, array_like=True):
@@ -40,39 +56,61 @@ class Prequential:
     AUC comes from a histogram of scores (log-odds): predictions of one bin count as ties. A
     histogram over probabilities would put nearly all rare-click predictions in one bin.
 
+    Args:
+        half_life: examples.
+        resolution: bins in a unit of log-odds; fewer make a smaller state and a coarser AUC.
+
     The weights of past examples are not touched: each new one weighs 2^(1/half_life) times the
     one before, and all sums are scaled down, by a power of two, before they grow out of range.
     """
 
-    def __init__(self, half_life: float = inf) -> None:
+    def __init__(self, half_life: float = inf, resolution: int = RESOLUTION) -> None:
         self._growth = 2.0 ** (1.0 / half_life)
         self._scale = 1.0
         self._weight = 0.0
         self._loss = 0.0
         self._expected = 0.0
         self._positives = 0.0
-        self._bins = ([0.0] * BINS, [0.0] * BINS)
+        self._resolution = float(resolution)
+        self._last = _SPAN * resolution - 1
+        self._bins = self._empty()
 
-    def update(self, probability: float, weight: float = 1.0, *, happened: bool) -> None:
-        """Take one prediction that stands for `weight` such, and whether it happened."""
-        if not _SMALLEST < probability < _LARGEST:
-            probability = min(max(probability, _SMALLEST), _LARGEST)
-        yes, no = log(probability), log1p(-probability)
-        self._scale *= self._growth
-        if self._scale > _RESCALE:
+    def _empty(self) -> tuple[list[float], list[float]]:
+        return [0.0] * (self._last + 1), [0.0] * (self._last + 1)
+
+    def update(self, probability: float, weight: float = 1.0, *, happened: float) -> None:
+        """Take one prediction that stands for `weight` such, and whether it happened.
+
+        A share of what could have happened (0 to 1) counts as that much of both outcomes.
+        """
+        if not SMALLEST < probability < LARGEST:
+            probability = min(max(probability, SMALLEST), LARGEST)
+        self.count(probability, log(probability), log1p(-probability), weight, happened)
+
+    def count(
+        self, probability: float, yes: float, no: float, weight: float, happened: float
+    ) -> None:
+        """Take one prediction of which the logarithms are known, of it and of its complement."""
+        self._scale = scale = self._scale * self._growth
+        if scale > _RESCALE:
             self._rescale()
-        weight *= self._scale
+            scale = self._scale
+        weight *= scale
         self._weight += weight
         self._expected += weight * probability
+        number = int((yes - no + _SPAN / 2) * self._resolution)
+        if not 0 <= number <= self._last:
+            number = min(max(number, 0), self._last)
         if happened:
-            self._positives += weight
-            self._loss -= weight * yes
-        else:
-            self._loss -= weight * no
-        number = int((yes - no) * 8.0 + BINS / 2)
-        if not 0 <= number < BINS:
-            number = min(max(number, 0), BINS - 1)
-        self._bins[happened][number] += weight
+            positive = weight * happened
+            self._positives += positive
+            self._loss -= positive * yes
+            self._bins[1][number] += positive
+            weight -= positive
+            if not weight:
+                return
+        self._loss -= weight * no
+        self._bins[0][number] += weight
 
     def _rescale(self) -> None:
         factor = 1.0 / _RESCALE
@@ -124,7 +162,7 @@ class Prequential:
         """Go on exactly from a snapshot."""
         self._scale, self._weight, self._loss = state.scale, state.weight, state.loss
         self._expected, self._positives = state.expected, state.positives
-        self._bins = ([0.0] * BINS, [0.0] * BINS)
+        self._bins = self._empty()
         for number, negatives, positives in state.histogram:
             self._bins[False][number] = negatives
             self._bins[True][number] = positives

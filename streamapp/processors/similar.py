@@ -17,11 +17,17 @@ An item that others engage without a gets ahead of what the task of a was told o
 sessions (and the doubt about them) are `told_growth` times what all its neighbours have heard, it
 tells all of them: a score is at most √1.5 = 1.22 times what it should be, for this reason.
 
+What a viewer turned out to be a bot had engaged is taken back in the same way: sessions, then by
+asking and telling the pairs. An item that has fewer sessions than all its neighbours were told of
+tells them so: for this reason a score is at least 1/√1.5 of what it should be. What does not come
+back are the neighbours that had to go for those a bot had brought. Of two items there may for a
+moment be less than no session, while the one to be taken back is under way.
+
 Lists are made once in 64 s of stream time, each shard at its own second: an item's when what it
-rests on has grown by a fifth, or when it is another at all and 15 minutes old. An item that is
-hidden, removed or deleted leaves all lists at once, its own is deleted, and one that is shown
-again is on lists as they are made. An item not engaged for 14 days is forgotten, and so is one
-that is deleted.
+rests on has grown or shrunk by a fifth, or when it is another at all and 15 minutes old. An item
+that is hidden, removed or deleted leaves all lists at once, its own is deleted, and one that is
+shown again is on lists as they are made. An item not engaged for 14 days is forgotten, and so is
+one that is deleted.
 
 The numbers, as long as no item has more than 100 neighbours, depend on which pairs come and not on
 their order; which lists are made when depends on the merged order, which a replay fixes.
@@ -44,6 +50,7 @@ from streamapp.features.decay import DAY_MS, MINUTE_MS
 from streamapp.features.expiry import Expiry
 from streamapp.features.pair_letters import Letters, PairLetters, Pairs
 from streamapp.features.similar_item import (
+    FORGOTTEN,
     LIST_ITEMS,
     NOTHING,
     SPAN_MS,
@@ -72,8 +79,8 @@ _decode_delta = decoder(PairDelta, PAIRS)
 def decode_delta(value: bytes) -> PairDelta:
     """Decode one delta; raise Rejection for an engagement of nothing."""
     delta = _decode_delta(value)
-    if not all(delta.engaged):
-        raise Rejection("invalid_field", "engaged: an entry without an item")
+    if not (all(delta.engaged) and all(delta.retracted)):
+        raise Rejection("invalid_field", "engaged, retracted: an entry without an item")
     return delta
 
 
@@ -85,7 +92,7 @@ class SimilarSettings:
         size: items on a list.
         kept: neighbours an item keeps.
         told_growth: how many times what its neighbours have heard an item's sessions may be.
-        news: how much what a list rests on must grow for it to be made anew.
+        news: how much what a list rests on must grow or shrink for it to be made anew.
         refresh_ms: age at which a list is made anew for any change.
         idle_ms: an item not engaged for so long (to the hour) is forgotten.
     """
@@ -133,12 +140,32 @@ class Similar:
                 self._tell_all(item_id, letters)
             for other_id in others:
                 _count(letters.asked, other_id, item_id, 1)
+        if event.retracted:
+            self._take_back(event.retracted, minute_ms, letters)
         for told in event.asked:
             self._meet(told, minute_ms)
             _count(letters.told, told.other_id, told.item_id, told.together)
         for told in event.told:
             if self._meet(told, minute_ms):
                 _count(letters.told, told.other_id, told.item_id, 0)
+
+    def _take_back(self, retracted: Iterable[list[str]], minute_ms: int, letters: Letters) -> None:
+        """Take sessions and pairs back, of the items that are still held."""
+        items: dict[str, SimilarItem] = {}
+        for item_id, *others in retracted:
+            item = self._items.get(item_id)
+            if item is None:
+                continue
+            items[item_id] = item
+            item.disengage(minute_ms)
+            for other_id in others:
+                _count(letters.asked, other_id, item_id, -1)
+        for item_id, item in items.items():
+            self._heads[item_id] = None
+            if not item.touched:
+                self._touch(item_id, item)
+            if item.must_correct(self._now_ms):
+                self._tell_all(item_id, letters)
 
     def _engage(self, item_id: str, minute_ms: int) -> bool:
         """Count a session for an item; return whether its neighbours must hear of it."""
@@ -147,7 +174,12 @@ class Similar:
         self._heads[item_id] = None
         if not item.touched:
             self._touch(item_id, item)
-        return item.must_tell(minute_ms, self._settings.told_growth)
+        return item.must_tell(minute_ms, self._settings.told_growth, self._now_ms)
+
+    @property
+    def _now_ms(self) -> int:
+        """Stream time, to the second: the minute of nothing that has come is after it."""
+        return self._second * SECOND_MS
 
     def _tell_all(self, item_id: str, letters: Letters) -> None:
         for other_id in self._items[item_id].neighbours.ids():
@@ -160,6 +192,8 @@ class Similar:
             Whether the other is a neighbour since now, and missed what all were told meanwhile.
         """
         item_id, other_id = told.item_id, told.other_id
+        if told.together < 0 and item_id not in self._items:
+            return False
         item = self._item(item_id, minute_ms)
         weight = growth(minute_ms - item.landmark_ms)
         met = item.neighbours.meet(
@@ -167,7 +201,10 @@ class Similar:
         )
         if met is None:
             return False
-        row = neighbour_row(other_id, met.together, met.engaged)
+        row: bytes | None = neighbour_row(other_id, met.together, met.engaged)
+        if told.together and abs(met.together) < FORGOTTEN * weight:  # all was taken back
+            item.neighbours.remove(met.tag)
+            row = None
         self._rows[neighbour_key(item_id, met.tag)] = row
         if met.dropped is not None:
             self._rows[neighbour_key(item_id, met.dropped)] = None
@@ -219,8 +256,9 @@ class Similar:
         if item.basis is None:
             self._make(item_id, item, at_ms)
         elif rests_on != item.basis:
-            grown = rests_on.together >= settings.news * item.basis.together
-            if grown or at_ms - item.made_ms >= settings.refresh_ms:
+            now, then = rests_on.together, item.basis.together
+            is_news = now >= settings.news * then or then >= settings.news * now
+            if is_news or at_ms - item.made_ms >= settings.refresh_ms:
                 self._make(item_id, item, at_ms)
             else:
                 self._touch(item_id, item)

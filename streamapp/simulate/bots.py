@@ -12,6 +12,7 @@ A machine does not live faster because the world does: their times are not multi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -25,8 +26,26 @@ PLAYED_MS = 2_000
 """How long a bot that hides behind playbacks plays an item."""
 
 
+class Bot(ABC):
+    """Uses the platform as a machine does."""
+
+    __slots__ = ()
+
+    def visit(
+        self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
+    ) -> list[Happening]:
+        """Return what the bot does from `at_ms` on, by event time; ids begin with `visit_id`."""
+        scene = Scene(world, viewer, visit_id, draw)
+        self._run(scene, at_ms)
+        return scene.in_order()
+
+    @abstractmethod
+    def _run(self, scene: Scene, at_ms: int) -> None:
+        """Add to a scene what the bot does in one visit."""
+
+
 @dataclass(frozen=True, slots=True)
-class Burster:
+class Burster(Bot):
     """Clicks all of a slate in quick succession.
 
     Attributes:
@@ -37,21 +56,18 @@ class Burster:
     slates: int = 12
     gap_ms: int = 180
 
-    def visit(
-        self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
-    ) -> list[Happening]:
-        """Return the slates, each with a click on all that it shows."""
-        scene = Scene(world, viewer, visit_id, draw)
+    def _run(self, scene: Scene, at_ms: int) -> None:
+        """Ask for slates, each with a click on all that it shows."""
+        draw = scene.draw
         for _ in range(self.slates):
             for shown in _slate(scene, at_ms):
                 at_ms += draw.randint(20, self.gap_ms)
                 scene.act("click", shown, at_ms)
             at_ms += draw.randint(300, 1_500)
-        return scene.in_order()
 
 
 @dataclass(frozen=True, slots=True)
-class Metronome:
+class Metronome(Bot):
     """Clicks by the clock.
 
     Attributes:
@@ -63,11 +79,9 @@ class Metronome:
     every_ms: int = 6_000
     jitter_ms: int = 50
 
-    def visit(
-        self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
-    ) -> list[Happening]:
-        """Return slates, and clicks and short playbacks at even distances."""
-        scene = Scene(world, viewer, visit_id, draw)
+    def _run(self, scene: Scene, at_ms: int) -> None:
+        """Ask for slates, and click and play shortly at even distances."""
+        draw = scene.draw
         waiting: list[Shown] = []
         for number in range(self.clicks):
             clicked_ms = at_ms + number * self.every_ms + draw.randint(0, self.jitter_ms)
@@ -75,11 +89,10 @@ class Metronome:
             shown = waiting.pop(0)
             scene.act("click", shown, clicked_ms)
             _play(scene, shown, clicked_ms + draw.randint(200, 900))
-        return scene.in_order()
 
 
 @dataclass(frozen=True, slots=True)
-class Repeater:
+class Repeater(Bot):
     """Pushes one item, the same one in every visit.
 
     Attributes:
@@ -90,22 +103,19 @@ class Repeater:
     clicks: int = 100
     pause_ms: float = 5_000.0
 
-    def visit(
-        self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
-    ) -> list[Happening]:
-        """Return clicks on the item, which was never shown, and short playbacks of it."""
-        scene = Scene(world, viewer, visit_id, draw)
-        target = Random(f"{world.seed}:target:{viewer.viewer_id}").choice(world.catalog)
+    def _run(self, scene: Scene, at_ms: int) -> None:
+        """Click the item, which was never shown, and play it shortly."""
+        world, draw = scene.world, scene.draw
+        target = Random(f"{world.seed}:target:{scene.viewer.viewer_id}").choice(world.catalog)
         shown = Shown(target, world.surfaces[0], 1, None, None)
         for _ in range(self.clicks):
             at_ms += 200 + int(draw.expovariate(1.0) * self.pause_ms)
             scene.act("click", shown, at_ms)
             _play(scene, shown, at_ms + draw.randint(200, 900))
-        return scene.in_order()
 
 
 @dataclass(frozen=True, slots=True)
-class Scraper:
+class Scraper(Bot):
     """Looks at slates and clicks, and is interested in nothing.
 
     Attributes:
@@ -118,18 +128,15 @@ class Scraper:
     clicked: float = 0.5
     pause_ms: float = 3_000.0
 
-    def visit(
-        self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
-    ) -> list[Happening]:
-        """Return the slates and the clicks."""
-        scene = Scene(world, viewer, visit_id, draw)
+    def _run(self, scene: Scene, at_ms: int) -> None:
+        """Ask for slates, and click."""
+        draw = scene.draw
         for _ in range(self.slates):
             for shown in _slate(scene, at_ms):
                 if draw.random() < self.clicked:
                     at_ms += 300 + int(draw.expovariate(1.0) * self.pause_ms)
                     scene.act("click", shown, at_ms)
             at_ms += 1_000 + int(draw.expovariate(1.0) * 2 * self.pause_ms)
-        return scene.in_order()
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(

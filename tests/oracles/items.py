@@ -73,9 +73,7 @@ def expected_items(
         catalog: records of catalog.items by item_id; without one no item is known.
         parameters: records of control.parameters.
     """
-    unique = without_duplicates(events)
-    newest = max((event["occurred_at_ms"] for _, event in unique), default=0)
-    end_ms = newest if stream_time_ms is None else stream_time_ms
+    unique, end_ms = accepted(events, stream_time_ms)
     in_force = in_force_of(list(parameters))
     counted: dict[str, list[Counted]] = defaultdict(list)
     for one in _counted(unique, end_ms, in_force):
@@ -85,6 +83,25 @@ def expected_items(
         | {"viewers": len(viewers_of(item_id, unique))}
         for item_id, ones in counted.items()
     }
+
+
+def accepted(events: Iterable[Event], stream_time_ms: float | None) -> tuple[list[Event], float]:
+    """Return the events that are no duplicates, and how far stream time has gone.
+
+    Args:
+        stream_time_ms: how far it has; None for to the newest event.
+    """
+    unique = without_duplicates(events)
+    newest_ms = max((event["occurred_at_ms"] for _, event in unique), default=0)
+    return unique, newest_ms if stream_time_ms is None else stream_time_ms
+
+
+def of_each_viewer(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Return the events of each viewer, in their order."""
+    by_viewer: dict[str, list[Event]] = defaultdict(list)
+    for topic, event in events:
+        by_viewer[event["viewer_id"]].append((topic, event))
+    return by_viewer
 
 
 def viewers_of(item_id: str, events: Iterable[Event]) -> set[str]:

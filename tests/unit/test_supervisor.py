@@ -182,8 +182,9 @@ def alive(pid: int) -> bool:
 
 
 SUPERVISING = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 from streamapp.supervisor import Child, Supervisor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 code = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
 code += "print(os.getpid(), flush=True); time.sleep(600)"
 write = lambda name, line: print(line, flush=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from streamapp.engine import clients
-from streamapp.engine.clients import RECONNECT_SECONDS, KafkaConsumer, abandon, patient
+from streamapp import kafka
+from streamapp.engine.clients import abandon
+from streamapp.kafka import RECONNECT_SECONDS, KafkaConsumer, patient
 
 
 class Connecting:
@@ -30,7 +31,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(clients, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(kafka, "asyncio", SimpleNamespace(sleep=sleep))
     return waits
 
 

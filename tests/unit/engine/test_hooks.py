@@ -46,6 +46,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
+from streamapp import kafka
 from streamapp.engine import clients, ledger, transport
 from streamapp.engine.app import BUFFERED_BATCHES, App, Boot, Tables
 from streamapp.engine.roles import ROLES
@@ -719,7 +720,7 @@ def test_every_error_of_the_brokers_tells_whether_it_may_pass():
 
 
 def test_a_client_that_cannot_connect_says_so_with_none():
-    look = "clients.patient"
+    look = "kafka.patient"
     has(AIOKafkaClient.send, "await self.ready(node_id, group=group)", look=look)
     has(AIOKafkaClient.ready, "await self._get_conn(node_id, group=group)", look=look)
     has(AIOKafkaClient._metadata_update, "await self._get_conn(node_id)", look=look)
@@ -729,7 +730,7 @@ def test_a_client_that_cannot_connect_says_so_with_none():
 
 
 def test_a_consumer_ends_its_fetches_by_cancelling_them():
-    look = "clients.KafkaConsumer"
+    look = "kafka.KafkaConsumer"
     has(AIOKafkaFetcher.close, "for x in self._pending_tasks:", "x.cancel()", "await x", look=look)
     has(AIOKafkaFetcher.__init__, "self._fetch_task = create_task(", look=look)
     has(AIOKafkaConsumer.stop, "self._fetcher.close()", "self._client.close()", look=look)
@@ -749,7 +750,7 @@ def test_a_cancelled_sender_waits_for_its_own_tasks():
 
 def test_a_reader_takes_the_options_it_is_given(monkeypatch):
     given: dict[str, Any] = {}
-    monkeypatch.setattr(clients, "KafkaConsumer", recording(given))
-    clients.reader(settings())
-    takes(AIOKafkaConsumer.__init__, *given, look="clients.reader")
+    monkeypatch.setattr(kafka, "KafkaConsumer", recording(given))
+    kafka.reader(settings())
+    takes(AIOKafkaConsumer.__init__, *given, look="kafka.reader")
     assert given["isolation_level"] == "read_committed"

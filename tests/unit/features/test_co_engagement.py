@@ -10,7 +10,7 @@ from streamapp.features.co_engagement import (
     CoEngagements,
     shard_of,
 )
-from streamapp.features.recent import ACTIONS, Action, RecentActions
+from streamapp.features.recent import ACTIONS, RecentActions
 from streamapp.signals import PairDelta
 
 START = 1_700_000_040_000
@@ -27,7 +27,7 @@ class Viewer:
         self.sessions = b""
         for n, item_id in enumerate(item_ids):
             at_ms = begin_ms + 1_000 * n
-            self.recent.add(Action(at_ms, f"e{n}", ACTIONS.index("click"), item_id))
+            self.recent.add(at_ms, f"e{n}", ACTIONS.index("click"), item_id)
             self.sessions = sessions.add(self.sessions, at_ms, 0)
 
 
@@ -65,6 +65,16 @@ def test_what_comes_late_is_paired_with_what_came_before_it() -> None:
     viewer = Viewer("a", "b")
     assert engaged(viewer, "c", START - 10 * MINUTE) == [["c", "b", "a"]]
     assert engaged(viewer, "c", START - 31 * MINUTE) == [["c"]]
+
+
+def test_what_is_taken_back_goes_the_same_way_as_what_is_engaged() -> None:
+    pairs, viewer = CoEngagements(), Viewer("a", "b")
+    pairs.add("c", START + MINUTE, viewer.recent, viewer.sessions)
+    for _ in range(MAX_ENTRIES + 1):
+        pairs.add("c", START + MINUTE, viewer.recent, viewer.sessions, retracts=True)
+    first, second = take(pairs)
+    assert (first.engaged, first.retracted) == ([["c", "b", "a"]], [["c", "b", "a"]] * MAX_ENTRIES)
+    assert (second.engaged, second.retracted) == ([], [["c", "b", "a"]])
 
 
 def test_ids_of_any_kind_are_told_as_they_are() -> None:

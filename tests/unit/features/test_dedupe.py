@@ -44,7 +44,7 @@ def test_ids_that_are_forgotten_leave_memory() -> None:
     ids = EventIds()
     for number in range(5_000):
         add(ids, number, number, since_ms=number - 100)
-    assert ids.table.held <= 1_000
+    assert ids.held <= 1_000
 
 
 @given(

@@ -10,7 +10,6 @@ def test_a_request_is_remembered_until_no_event_can_run_up_against_it():
     erasures.add("v", 90)
     assert erasures.requested_ms == {"v": 90}
     assert list(erasures.expire(2 * HOUR + 90)) == []
-    assert erasures.pending(3 * HOUR)
     assert list(erasures.expire(3 * HOUR)) == [(b"ev", None)]
     assert erasures.requested_ms == {}
 

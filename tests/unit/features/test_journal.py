@@ -5,7 +5,6 @@ import msgspec
 from streamapp.features.decay import DAY_MS, MINUTE_MS
 from streamapp.features.item_names import packed
 from streamapp.features.journal import (
-    CLICK,
     MAX_KEPT,
     REQUEST_MS,
     Clicked,
@@ -14,7 +13,7 @@ from streamapp.features.journal import (
     Slots,
     request_tag,
 )
-from streamapp.features.recent import ACTIONS
+from streamapp.features.recent import ACTIONS, CLICK
 
 START = 1_700_000_000_000
 A, B = packed([1]), packed([2])

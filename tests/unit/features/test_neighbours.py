@@ -26,8 +26,8 @@ def exact(meetings: Meetings) -> dict[str, tuple[float, float]]:
     expected: dict[str, tuple[float, float]] = {}
     for other, together, engaged in meetings:
         if other in expected or together:
-            before, known = expected.get(other, (0.0, 0.0))
-            expected[other] = before + together, max(known, engaged)
+            before, _ = expected.get(other, (0.0, 0.0))
+            expected[other] = before + together, engaged
     return expected
 
 
@@ -71,6 +71,14 @@ def test_rows_give_the_same_back_in_any_order_and_it_goes_on_alike(
 def test_the_one_met_least_goes_but_not_the_one_just_met() -> None:
     kept = met([("a", 5.0, 1.0), ("b", 3.0, 1.0), ("c", 1.0, 1.0), ("b", 4.0, 1.0)], limit=2)
     assert sorted(kept.items()) == [("a", 5.0, 1.0), ("b", 4.0, 1.0)]
+
+
+def test_sessions_are_taken_back_even_before_they_are_counted_if_there_is_room() -> None:
+    kept = met([("a", 5.0, 8.0), ("a", -2.0, 6.0), ("b", -1.0, 3.0)], limit=2)
+    assert sorted(kept.items()) == [("a", 3.0, 6.0), ("b", -1.0, 3.0)]
+    assert kept.meet("c", -1.0, 1.0, limit=2) is None
+    kept.meet("b", 1.0, 4.0, limit=2)
+    assert sorted(kept.items()) == [("a", 3.0, 6.0), ("b", 0.0, 4.0)]
 
 
 def test_a_neighbour_is_removed_and_all_are_scaled() -> None:

@@ -8,6 +8,18 @@ from streamapp.features.packed import BUCKET_RECORDS, PackedTable, find
 keys = st.binary(min_size=8, max_size=8)
 
 
+class Twelve(PackedTable):
+    SIZE = 12
+
+
+class Nine(PackedTable):
+    SIZE = 9
+
+
+def add(table: PackedTable, record: bytes) -> None:
+    table.append(table.bucket(record), record)
+
+
 @given(records=st.lists(st.binary(min_size=12, max_size=12), max_size=40), key=keys)
 def test_a_record_is_found_at_its_beginning_only(records: list[bytes], key: bytes) -> None:
     data = b"".join(records)
@@ -20,10 +32,10 @@ def test_a_key_that_lies_across_two_records_is_not_found() -> None:
 
 
 def test_a_table_of_thousands_finds_each_record_in_a_small_bucket() -> None:
-    table = PackedTable(12)
+    table = Twelve()
     records = [i.to_bytes(2, "big") * 4 + i.to_bytes(4, "big") for i in range(5_000)]
     for record in records:
-        table.append(record)
+        add(table, record)
     assert table.held == len(table.records()) == 5_000
     for record in records:
         bucket = table.bucket(record[:8])
@@ -33,16 +45,16 @@ def test_a_table_of_thousands_finds_each_record_in_a_small_bucket() -> None:
 
 
 def test_within_a_bucket_records_keep_their_order_when_it_splits() -> None:
-    table = PackedTable(9)
+    table = Nine()
     for number in range(2 * BUCKET_RECORDS):
-        table.append(bytes(8) + bytes([number]))
+        add(table, bytes(8) + bytes([number]))
     assert [record[8] for record in table.records()] == list(range(2 * BUCKET_RECORDS))
 
 
 def test_a_dropped_record_is_gone() -> None:
-    table = PackedTable(9)
+    table = Nine()
     for number in range(3):
-        table.append(b"aaaaaaa%d." % number)
+        add(table, b"aaaaaaa%d." % number)
     table.drop(table.bucket(b"aaaaaaa1"), 9)
     assert table.records() == [b"aaaaaaa0.", b"aaaaaaa2."]
     assert table.held == 2

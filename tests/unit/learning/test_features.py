@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.errors import ConfigurationError
-from streamapp.learning.features import DEFAULT_SPEC, GROUPS, Encoder, half_octave
+from streamapp.features.serving import GROUPS
+from streamapp.learning.features import DEFAULT_SPEC, Encoder, half_octave
 from streamapp.signals import FeatureSpec
 
 SHOWN: dict[str, Any] = {"viewer": "v1", "item": "i1", "surface": "home", "position": 3}
@@ -137,7 +138,7 @@ def test_a_spec_survives_the_journey_through_json():
 
 
 def test_the_default_spec_names_every_declared_group_once():
-    declared = [name for group in GROUPS.values() for name in group]
+    declared = [name for group in GROUPS.values() for name in group.features]
     assert sorted(DEFAULT_SPEC.names) == sorted(set(declared)) == sorted(declared)
 
 

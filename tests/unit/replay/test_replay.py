@@ -415,16 +415,18 @@ def test_windows_still_open_at_the_end_are_closed_and_what_they_give_is_learned(
     )
     target = run(source, tmp_path / "out")
     examples = values(target, "training.examples")
-    assert [(e["labels"]["clicked"], e["labelled_at_ms"]) for e in examples] == [
-        (True, START + 2 * MINUTE),
-        (False, START + 2 * MINUTE),
+    assert [(e["kind"], e["labels"]["clicked"], e["labelled_at_ms"]) for e in examples] == [
+        ("click", True, START + 2 * MINUTE),
+        ("click", False, START + 2 * MINUTE),
+        ("completion", True, START + HOUR + 30 * MINUTE),
     ]
+    assert examples[2]["labels"]["watched_share"] == 0.5
     counters = last(target, "signals.items")["i1"]["counters"]
     assert counters["closed"]["total"] == 1.0
     assert counters["ratio_sum"]["total"] == 0.5
     versions = last(target, "models.versions")
-    assert {v["examples"] for v in versions.values()} == {2}
     for model, topic in (("click-all", "models.weights"), ("factors-all", "models.factors")):
+        assert versions[model]["examples"] == 2
         assert last(target, topic)[f"{model}/@epoch"]["epoch"] == versions[model]["version"]
     recent = last(target, "signals.viewers")["v1"]["recent"]
     assert [(action["item_id"], action["action"]) for action in recent] == [
@@ -440,9 +442,9 @@ def test_a_version_still_owed_at_the_end_is_published(tmp_path):
         events_clicks=[click(START + 2 * MINUTE + 100)],
     )
     target = run(source, tmp_path / "out")
-    # The second slate's window closes half a second after the first's was published.
-    versions = [v for v in values(target, "models.versions") if v["model"] == "click-all"]
-    assert [v["examples"] for v in versions] == [2, 4]
+    # The second slate's window closes half a second after the first's.
+    versions = last(target, "models.versions")
+    assert versions["click-all"]["examples"] == versions["factors-all"]["examples"] == 4
 
 
 def test_the_longest_click_window_of_any_surface_is_closed_too(tmp_path):

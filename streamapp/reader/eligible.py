@@ -1,0 +1,71 @@
+"""Which candidates may be shown at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from streamapp.events import CatalogItem
+from streamapp.reader.items import Items, is_active
+from streamapp.reader.request import Options
+from streamapp.signals import ItemSignal, ViewerSignal
+
+
+class Item(NamedTuple):
+    """A candidate that may be shown.
+
+    Attributes:
+        known: what the catalog says of it.
+        signal: None without one, and when it is stale.
+    """
+
+    item_id: str
+    known: CatalogItem | None
+    signal: ItemSignal | None
+    stale: bool
+
+    @property
+    def category(self) -> str | None:
+        """Of the catalog, or else of the signal."""
+        told = self.known or self.signal
+        return None if told is None else told.category
+
+    @property
+    def creator_id(self) -> str | None:
+        """Of the catalog, or else of the signal."""
+        told = self.known or self.signal
+        return None if told is None else told.creator_id
+
+
+def eligible(
+    candidates: Iterable[str],
+    held: Items,
+    viewer: ViewerSignal | None,
+    options: Options,
+    at_ms: int,
+) -> tuple[list[Item], Counter[str]]:
+    """Return what may be shown of the candidates, each once, and how many may not, by reason."""
+    barred = _barred(viewer, options)
+    stale_ms = at_ms - options.stale_item_ms
+    items, left_out = [], Counter[str]()
+    for item_id in dict.fromkeys(candidates):
+        known, signal = held.catalog.get(item_id), held.signal(item_id)
+        if item_id in barred:
+            left_out[barred[item_id]] += 1
+        elif not (options.show_inactive or is_active(known, signal, at_ms)):
+            left_out["inactive"] += 1
+        else:
+            stale = signal is not None and signal.as_of_ms < stale_ms
+            items.append(Item(item_id, known, None if stale else signal, stale))
+    return items, left_out
+
+
+def _barred(viewer: ViewerSignal | None, options: Options) -> dict[str, str]:
+    """Return the items that are not shown to a viewer, with the reason."""
+    barred: dict[str, str] = {}
+    if viewer is not None and not options.show_seen:
+        barred |= dict.fromkeys(viewer.seen, "seen")
+    if viewer is not None and not options.show_hidden:
+        barred |= dict.fromkeys(viewer.hidden, "hidden")
+    return barred

@@ -1,0 +1,187 @@
+"""Coordinates of many items for one viewer: what they share is computed once.
+
+The coordinates of an item shown to a viewer come of three kinds of feature::
+
+    shared    viewer, surface, position, device, what the viewer did of late    once a request
+    own       item, category, creator_id, ctr, velocity, …           once, until its signal changes
+    of both   same_category, affinity_category, query_match, crosses            once an item
+
+Together they are those that `Encoder.indices` gives for all features at once, at position 1: each
+coordinate once, though several tokens may fall on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from streamapp.events import CatalogItem
+from streamapp.features.serving import (
+    GROUPS,
+    Features,
+    ViewerFeatures,
+    features,
+    item_features,
+)
+from streamapp.learning.features import Encoder
+from streamapp.reader.tokens import Tokens
+from streamapp.reader.weights import Coordinates
+from streamapp.signals import ItemSignal
+
+OF_ITEM = frozenset(
+    {"item"}.union(*(GROUPS[group].features for group in ("catalog", "item signals")))
+)
+"""Features that depend on the item alone."""
+
+Crosses = Sequence[tuple[str, str]]
+
+
+class ItemPart(NamedTuple):
+    """What is the same whoever an item is shown to.
+
+    Attributes:
+        signal, known: what it was made from.
+        features: by name.
+        title: of the catalog.
+        own: coordinates of its tokens, and of the crosses among them.
+        crossed: tokens that are crossed with others, by name.
+    """
+
+    signal: ItemSignal | None
+    known: CatalogItem | None
+    features: Features
+    title: str | None
+    own: frozenset[int]
+    crossed: dict[str, str]
+
+
+class ItemParts:
+    """Parts of items as one encoder has them; of too many the oldest are forgotten."""
+
+    def __init__(self, encoder: Encoder, capacity: int) -> None:
+        spec = encoder.spec
+        self.encoder = encoder
+        self.tokens = Tokens(encoder)
+        self.crosses = [cross for cross in spec.crosses if not OF_ITEM.issuperset(cross)]
+        self.crossed = frozenset(name for cross in self.crosses for name in cross)
+        self._own_crosses = [cross for cross in spec.crosses if OF_ITEM.issuperset(cross)]
+        self._capacity = capacity
+        self._parts: dict[str, ItemPart] = {}
+
+    def get(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
+        """Return the part of an item as the catalog and its signal have it now."""
+        part = self._parts.get(item_id)
+        if part is not None and part.signal is signal and part.known is known:
+            return part
+        part = self._parts[item_id] = self._make(item_id, known, signal)
+        if len(self._parts) > self._capacity:
+            del self._parts[next(iter(self._parts))]
+        return part
+
+    def _make(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
+        features = item_features(known, signal)
+        named, on = tell(self.tokens, {**features, "item": item_id}, self._own_crosses)
+        title = None if known is None else known.title
+        crossed = {name: token for name, token in named.items() if name in self.crossed}
+        return ItemPart(signal, known, features, title, frozenset(on), crossed)
+
+
+class Rows(NamedTuple):
+    """Coordinates that are on for some items.
+
+    Attributes:
+        shared: for every item.
+        items: of which item each further coordinate is.
+        on: the further coordinates, of all items one after the other.
+        among: how many items.
+    """
+
+    shared: Coordinates
+    items: Coordinates
+    on: Coordinates
+    among: int
+
+
+class Viewing:
+    """One viewer looking at one surface."""
+
+    def __init__(
+        self, parts: ItemParts, viewer_id: str, surface: str, viewer: ViewerFeatures
+    ) -> None:
+        self._viewer = viewer
+        self._tokens = parts.tokens
+        known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": 1}
+        within = [cross for cross in parts.crosses if known.keys() >= set(cross)]
+        self._shared, on = tell(parts.tokens, known, within)
+        self._on = frozenset(on)
+        self._of_both = [
+            name for name in parts.encoder.spec.names if name not in known and name not in OF_ITEM
+        ]
+        crosses = [cross for cross in parts.crosses if cross not in within]
+        self._with_shared = [(one, other) for one, other in crosses if one in known]
+        self._with_both = [(one, other) for one, other in crosses if one not in known]
+
+    def rows(self, parts: Sequence[ItemPart]) -> Rows:
+        """Return the coordinates that are on for these items, at position 1."""
+        on = [self._of(part) for part in parts]
+        return Rows(
+            _array(sorted(self._on)),
+            np.repeat(np.arange(len(on)), _array([len(of_one) for of_one in on])),
+            _array(list(chain.from_iterable(on))),
+            len(on),
+        )
+
+    def _of(self, part: ItemPart) -> list[int]:
+        """Return the coordinates that are on for an item and not shared, each once."""
+        own, shared = part.own, self._on
+        found = [*own, *self._both(part)]
+        if len(set(found)) == len(found) and shared.isdisjoint(found):
+            return found
+        return [index for index in dict.fromkeys(found) if index not in shared]
+
+    def _both(self, part: ItemPart) -> list[int]:
+        """Return the coordinates of what an item and the viewer make together."""
+        known = features(self._viewer, part.features, part.title)
+        tokens, crossed = self._tokens, part.crossed
+        found, named = [], {}
+        for name in self._of_both:
+            if name in known and (told := tokens.get(name, known[name])) is not None:
+                named[name], index = told
+                found.append(index)
+        for one, other in self._with_shared:
+            mine, its = self._shared.get(one), crossed.get(other) or named.get(other)
+            if mine is not None and its is not None:
+                found.append(tokens.cross(mine, its))
+        if self._with_both:
+            named.update(crossed)
+            named.update(self._shared)
+            found += _crossed(tokens, named, self._with_both)
+        return found
+
+
+def tell(
+    tokens: Tokens, features: Mapping[str, float | str], crosses: Crosses
+) -> tuple[dict[str, str], list[int]]:
+    """Return tokens by name, and the coordinates of these and of the crosses among them."""
+    named, on = {}, []
+    for name, value in features.items():
+        told = tokens.get(name, value)
+        if told is not None:
+            named[name], index = told
+            on.append(index)
+    return named, on + _crossed(tokens, named, crosses)
+
+
+def _crossed(tokens: Tokens, named: Mapping[str, str], crosses: Crosses) -> list[int]:
+    return [
+        tokens.cross(named[one], named[other])
+        for one, other in crosses
+        if one in named and other in named
+    ]
+
+
+def _array(numbers: Sequence[int]) -> Coordinates:
+    return np.array(numbers, dtype=np.int64)

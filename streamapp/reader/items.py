@@ -1,0 +1,153 @@
+"""What a reader knows of items: a few numbers of each signal, and the catalog."""
+
+from __future__ import annotations
+
+from itertools import islice
+from sys import intern
+
+import msgspec
+
+from streamapp.errors import Rejection
+from streamapp.events import CatalogItem, decoder
+from streamapp.features.catalog import Catalog
+from streamapp.signals import Counter, ItemSignal
+
+_NO_COUNTERS: dict[str, Counter] = {}
+
+
+class _Total(msgspec.Struct, frozen=True, gc=False):
+    total: float
+
+
+class _Counters(msgspec.Struct, frozen=True, gc=False):
+    impressions: _Total = _Total(0.0)
+
+
+class _Published(msgspec.Struct, frozen=True, gc=False):
+    """What is needed of an `ItemSignal`."""
+
+    item_id: str
+    as_of_ms: int
+    status: str | None
+    category: str | None
+    creator_id: str | None
+    counters: _Counters
+    ctr: float
+    coec: float
+    completion_rate: float
+    watch_ratio: float
+    velocity: float
+
+
+_decode = decoder(_Published, "signals.items")
+
+
+class Items:
+    """Signals of items without their counters, and the catalog.
+
+    An item is *new* while it is active in the catalog and was shown less than `new_below` times.
+
+    Args:
+        capacity: signals held; of too many those updated the longest ago are forgotten.
+
+    Attributes:
+        catalog: what is known of items besides.
+        forgotten: signals dropped because there were too many.
+    """
+
+    def __init__(self, capacity: int, new_below: float) -> None:
+        self.catalog = Catalog()
+        self.forgotten = 0
+        self._capacity = capacity
+        self._new_below = new_below
+        self._signals: dict[str, ItemSignal] = {}
+        self._shown_enough: set[str] = set()
+        self._new: dict[str, None] = {}
+
+    def update(self, key: str, value: bytes | None) -> int | None:
+        """Take a record of signals.items; None deletes. Return its `as_of_ms`.
+
+        Raises:
+            Rejection: the record cannot be used.
+        """
+        if value is None:
+            self._drop(key)
+            return None
+        published = _decode(value)
+        if published.item_id != key:
+            raise Rejection("key_mismatch", f"record key {key!r}, item_id {published.item_id!r}")
+        self._signals.pop(key, None)  # so that it comes last
+        self._signals[key] = _without_counters(key, published)
+        if published.counters.impressions.total >= self._new_below:
+            self._shown_enough.add(key)
+        self._note(key)
+        if len(self._signals) > self._capacity:
+            self._drop(next(iter(self._signals)))
+            self.forgotten += 1
+        return published.as_of_ms
+
+    def update_catalog(self, key: str, value: bytes | None) -> None:
+        """Take a record of catalog.items; None deletes.
+
+        Raises:
+            Rejection: the record cannot be used.
+        """
+        self.catalog.update(key, value)
+        self._note(key)
+
+    def signal(self, item_id: str) -> ItemSignal | None:
+        """Return the signal of an item, its counters left out."""
+        return self._signals.get(item_id)
+
+    def is_new(self, item_id: str) -> bool:
+        """Tell whether an item is new."""
+        return item_id in self._new
+
+    def new(self, limit: int) -> list[str]:
+        """Return items that are new, those that became so last first."""
+        return list(islice(reversed(self._new), limit))
+
+    def __len__(self) -> int:
+        return len(self._signals)
+
+    def _drop(self, key: str) -> None:
+        self._signals.pop(key, None)
+        self._shown_enough.discard(key)
+        self._note(key)
+
+    def _note(self, key: str) -> None:
+        """Put an item among the new ones, or take it away."""
+        known = self.catalog.get(key)
+        if known is None or known.status != "active" or key in self._shown_enough:
+            self._new.pop(key, None)
+        else:
+            self._new.setdefault(key)
+
+
+def is_active(item: CatalogItem | None, signal: ItemSignal | None, at_ms: int) -> bool:
+    """Tell whether an item may be shown: neither hidden nor removed, nor a stream that is over.
+
+    What neither the catalog nor a signal knows may be: it may be newer than both.
+    """
+    if item is None:
+        return signal is None or signal.status in (None, "active")
+    return item.status == "active" and (item.ends_at_ms is None or item.ends_at_ms > at_ms)
+
+
+def _without_counters(key: str, published: _Published) -> ItemSignal:
+    category, creator_id = published.category, published.creator_id
+    return ItemSignal(
+        item_id=key,
+        as_of_ms=published.as_of_ms,
+        computed_at_ms=0,
+        status=None if published.status is None else intern(published.status),
+        category=None if category is None else intern(category),
+        creator_id=None if creator_id is None else intern(creator_id),
+        counters=_NO_COUNTERS,
+        ctr=published.ctr,
+        coec=published.coec,
+        completion_rate=published.completion_rate,
+        watch_ratio=published.watch_ratio,
+        velocity=published.velocity,
+        viewers=0,
+    )

@@ -1,0 +1,152 @@
+"""Serving features against their definitions, from the records a reader has."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamapp.events import CatalogItem
+from streamapp.features.serving import (
+    GROUPS,
+    TYPES,
+    features,
+    item_features,
+    last_clicked,
+    viewer_features,
+    words,
+)
+from streamapp.signals import (
+    Affinities,
+    Habits,
+    Interest,
+    ItemSignal,
+    RecentAction,
+    ViewerSession,
+    ViewerSignal,
+)
+
+NOW = 1_700_000_000_000
+WEEK = 7 * 86_400_000
+
+
+def viewer_signal(**changes: Any) -> ViewerSignal:
+    signal = ViewerSignal(
+        viewer_id="v1",
+        as_of_ms=NOW,
+        computed_at_ms=NOW,
+        recent=[
+            RecentAction("i3", "watch", NOW),
+            RecentAction("i2", "click", NOW - 1),
+            RecentAction("i1", "click", NOW - 2),
+        ],
+        affinity=Affinities({"drama": Interest(1.0, 5.0), "news": Interest(0.0, -4.0)}, {}),
+        session=ViewerSession("v1:0", 0, 0, 0, 0, 0),
+        seen=[],
+        hidden=[],
+        habits=Habits({}, 0.5),
+    )
+    return msgspec.structs.replace(signal, **changes)
+
+
+def item_signal(**changes: Any) -> ItemSignal:
+    signal = ItemSignal(
+        item_id="i1",
+        as_of_ms=NOW,
+        computed_at_ms=NOW,
+        status=None,
+        category=None,
+        creator_id=None,
+        counters={},
+        ctr=0.031249,
+        coec=1.0,
+        completion_rate=0.3,
+        watch_ratio=0.55555,
+        velocity=12345.6,
+        viewers=3,
+    )
+    return msgspec.structs.replace(signal, **changes)
+
+
+ITEM = CatalogItem(
+    item_id="i1",
+    kind="vod",
+    category="drama",
+    creator_id="c1",
+    duration_ms=60_000,
+    title="Kim-Chi, slowly",
+)
+
+
+def test_all_that_is_known_of_a_viewer_and_an_item_becomes_features():
+    viewer = viewer_features(
+        viewer_signal(),
+        NOW + WEEK,
+        last_category="news",
+        device="tv",
+        country="kr",
+        query="  KIM chi stew ",
+    )
+    assert features(viewer, item_features(ITEM, item_signal()), ITEM.title) == {
+        "recent_clicks": 2,
+        "recent_watches": 1,
+        "recent_completes": 0,
+        "device": "tv",
+        "country": "kr",
+        "last_category": "news",
+        "kind": "vod",
+        "category": "drama",
+        "creator_id": "c1",
+        "duration_ms": 60_000,
+        "ctr": 0.0312,
+        "coec": 1.0,
+        "completion_rate": 0.3,
+        "watch_ratio": 0.556,
+        "velocity": 12300.0,
+        "same_category": 0,
+        "affinity_category": 2.5,
+        "query_match": 0.667,
+    }
+
+
+def test_nothing_known_leaves_the_counts_of_a_viewer_who_did_nothing():
+    viewer = viewer_features(None, NOW)
+    nothing = {"recent_clicks": 0, "recent_watches": 0, "recent_completes": 0}
+    assert features(viewer, item_features(None, None)) == nothing
+    assert features(viewer, item_features(CatalogItem(item_id="i1"), None)) == nothing
+
+
+def test_an_item_without_a_title_and_a_query_without_words_have_no_match():
+    asked = viewer_features(None, NOW, query="kim")
+    empty = viewer_features(None, NOW, query=" ?! ")
+    assert "query_match" not in features(asked, {}, None)
+    assert "query_match" not in features(empty, {}, "kim")
+    assert features(asked, {}, "soup")["query_match"] == 0.0
+
+
+@pytest.mark.parametrize("age_ms", [0, -WEEK])
+def test_an_affinity_is_no_more_than_was_published_when_clocks_disagree(age_ms):
+    viewer = viewer_features(viewer_signal(), NOW + age_ms)
+    assert viewer.categories == {"drama": 5.0, "news": -4.0}
+
+
+def test_the_item_clicked_last_is_the_newest_click():
+    assert last_clicked(viewer_signal()) == "i2"
+    assert last_clicked(viewer_signal(recent=[])) is None
+
+
+def test_words_are_compared_as_queries_are():
+    assert words("Ｋｉｍ\u00a0CHI") == words("chi, kim!") == {"kim", "chi"}
+
+
+def test_every_feature_that_is_computed_is_declared_with_its_type():
+    viewer = viewer_features(
+        viewer_signal(affinity=Affinities({"drama": Interest(0, 1)}, {"c1": Interest(0, 1)})),
+        NOW,
+        last_category="drama",
+        device="tv",
+        country="kr",
+        query="kim",
+    )
+    known = features(viewer, item_features(ITEM, item_signal()), ITEM.title)
+    assert {name: type(value) for name, value in known.items()} == TYPES
+    assert all(group.about.endswith(".") for group in GROUPS.values())

@@ -1,0 +1,99 @@
+"""What is encoded in parts is what the encoder gives for the whole."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamapp.events import CatalogItem
+from streamapp.features.serving import GROUPS, features, item_features, viewer_features
+from streamapp.learning.features import DEFAULT_SPEC, Encoder
+from streamapp.reader.item_parts import ItemParts, Viewing
+from streamapp.signals import FeatureSpec, ItemSignal, ViewerSignal
+from tests.unit.reader.worlds import NOW_MS, item_signal, viewer_signal
+
+NAMES = [name for group in GROUPS.values() for name in group.features]
+
+categories = st.sampled_from(["drama", "news", "sport"])
+creators = st.sampled_from(["c1", "c2", ""])
+rates = st.sampled_from([0.0, 0.0312, 0.5, 1.25, 1e20, 7.0])
+catalog = st.builds(
+    CatalogItem,
+    item_id=st.just("i1"),
+    category=st.none() | categories,
+    creator_id=st.none() | creators,
+    kind=st.none() | st.just("vod"),
+    title=st.none() | st.sampled_from(["kim chi stew", "chi", ""]),
+    duration_ms=st.none() | st.integers(0, 10**7),
+)
+affinities = st.dictionaries(categories | creators, st.floats(-9, 9), max_size=4)
+viewers = st.builds(
+    viewer_signal,
+    recent=st.lists(st.tuples(st.sampled_from(["i1", "i2"]), st.sampled_from(["click", "watch"]))),
+    categories=affinities,
+    creators=affinities,
+    as_of_ms=st.integers(NOW_MS - 10**9, NOW_MS),
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> FeatureSpec:
+    """Any features, any crosses; few bits, so that tokens fall on the same coordinate."""
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
+    crossable = [name for name in names if name != "position"]
+    pairs = st.lists(
+        st.tuples(st.sampled_from(crossable), st.sampled_from(crossable)), max_size=6, unique=True
+    )
+    crosses = tuple(draw(pairs)) if crossable else ()
+    return FeatureSpec(names=tuple(names), crosses=crosses, bits=draw(st.sampled_from([3, 5, 20])))
+
+
+@given(
+    specs() | st.just(DEFAULT_SPEC),
+    st.none() | viewers,
+    st.lists(st.tuples(st.none() | catalog, st.none() | rates), min_size=1, max_size=3),
+    st.none() | categories,
+    st.sampled_from([None, "kim chi", "chi"]),
+    st.sampled_from([None, "tv"]),
+)
+def test_parts_make_the_coordinates_of_the_whole(spec, viewer, items, last, query, device):
+    encoder, signal = Encoder(spec), None
+    if viewer is not None:
+        signal = msgspec.json.decode(viewer.value, type=ViewerSignal)
+    of_viewer = viewer_features(
+        signal, NOW_MS, last_category=last, device=device, country=None, query=query
+    )
+    parts = ItemParts(encoder, capacity=2)
+    known, expected = [], []
+    for number, (item, rate) in enumerate(items):
+        value = None if rate is None else item_signal("i", ctr=rate, velocity=rate).value
+        rated = None if value is None else msgspec.json.decode(value, type=ItemSignal)
+        name = f"i{number}"
+        for _ in range(2):  # the second time it is held
+            part = parts.get(name, item, rated)
+        known.append(part)
+        title = None if item is None else item.title
+        whole = features(of_viewer, item_features(item, rated), title)
+        expected.append(
+            sorted(encoder.indices(whole, viewer="v1", item=name, surface="home", position=1))
+        )
+    rows = Viewing(parts, "v1", "home", of_viewer).rows(known)
+    assert rows.among == len(items)
+    for number, indices in enumerate(expected):
+        assert sorted([*rows.shared, *rows.on[rows.items == number]]) == indices
+
+
+def test_a_part_is_made_anew_when_its_signal_or_the_catalog_changes():
+    parts = ItemParts(Encoder(DEFAULT_SPEC), capacity=10)
+    item = CatalogItem(item_id="i1", category="drama")
+    one, other = (
+        msgspec.json.decode(item_signal("i1", ctr=ctr).value or b"", type=ItemSignal)
+        for ctr in (0.1, 0.4)
+    )
+    first = parts.get("i1", item, one)
+    assert parts.get("i1", item, one) is first
+    assert parts.get("i1", item, other).own != first.own
+    assert parts.get("i1", None, other).features.keys() == {
+        "ctr", "coec", "completion_rate", "watch_ratio", "velocity"
+    }  # fmt: skip
