@@ -12,7 +12,7 @@ coordinate once, though several tokens may fall on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -35,8 +35,6 @@ OF_ITEM = frozenset(
     {"item"}.union(*(GROUPS[group].features for group in ("catalog", "item signals")))
 )
 """Features that depend on the item alone."""
-
-Crosses = Sequence[tuple[str, str]]
 
 
 class ItemPart(NamedTuple):
@@ -83,9 +81,11 @@ class ItemParts:
 
     def _make(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
         features = item_features(known, signal)
-        named, on = tell(self.tokens, {**features, "item": item_id}, self._own_crosses)
+        named, on = self.tokens.tell({**features, "item": item_id})
+        if self._own_crosses:
+            on += self.tokens.cross(named, self._own_crosses)
         title = None if known is None else known.title
-        crossed = {name: token for name, token in named.items() if name in self.crossed}
+        crossed = {name: named[name] for name in self.crossed if name in named}
         return ItemPart(signal, known, features, title, frozenset(on), crossed)
 
 
@@ -115,14 +115,13 @@ class Viewing:
         self._tokens = parts.tokens
         known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": 1}
         within = [cross for cross in parts.crosses if known.keys() >= set(cross)]
-        self._shared, on = tell(parts.tokens, known, within)
-        self._on = frozenset(on)
+        named, on = parts.tokens.tell(known)
+        self._on = frozenset(on + parts.tokens.cross(named, within))
+        self._named = {name: token for name, token in named.items() if name in parts.crossed}
+        self._crosses = [cross for cross in parts.crosses if cross not in within]
         self._of_both = [
             name for name in parts.encoder.spec.names if name not in known and name not in OF_ITEM
         ]
-        crosses = [cross for cross in parts.crosses if cross not in within]
-        self._with_shared = [(one, other) for one, other in crosses if one in known]
-        self._with_both = [(one, other) for one, other in crosses if one not in known]
 
     def rows(self, parts: Sequence[ItemPart]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
@@ -145,42 +144,12 @@ class Viewing:
     def _both(self, part: ItemPart) -> list[int]:
         """Return the coordinates of what an item and the viewer make together."""
         known = features(self._viewer, part.features, part.title)
-        tokens, crossed = self._tokens, part.crossed
-        found, named = [], {}
-        for name in self._of_both:
-            if name in known and (told := tokens.get(name, known[name])) is not None:
-                named[name], index = told
-                found.append(index)
-        for one, other in self._with_shared:
-            mine, its = self._shared.get(one), crossed.get(other) or named.get(other)
-            if mine is not None and its is not None:
-                found.append(tokens.cross(mine, its))
-        if self._with_both:
-            named.update(crossed)
-            named.update(self._shared)
-            found += _crossed(tokens, named, self._with_both)
-        return found
-
-
-def tell(
-    tokens: Tokens, features: Mapping[str, float | str], crosses: Crosses
-) -> tuple[dict[str, str], list[int]]:
-    """Return tokens by name, and the coordinates of these and of the crosses among them."""
-    named, on = {}, []
-    for name, value in features.items():
-        told = tokens.get(name, value)
-        if told is not None:
-            named[name], index = told
-            on.append(index)
-    return named, on + _crossed(tokens, named, crosses)
-
-
-def _crossed(tokens: Tokens, named: Mapping[str, str], crosses: Crosses) -> list[int]:
-    return [
-        tokens.cross(named[one], named[other])
-        for one, other in crosses
-        if one in named and other in named
-    ]
+        named, on = self._tokens.tell(
+            {name: known[name] for name in self._of_both if name in known}
+        )
+        named |= part.crossed
+        named |= self._named
+        return on + self._tokens.cross(named, self._crosses)
 
 
 def _array(numbers: Sequence[int]) -> Coordinates:
