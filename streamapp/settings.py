@@ -115,6 +115,25 @@ class Settings:
     negative_keep_rate: float = _setting(
         1.0, "share of the examples without a click that is kept for learning", least=0.0001, most=1
     )
+    segment_by: str = _setting(
+        "",
+        "which model an example is for: nothing is one for all; surface, country, or"
+        " experiment:NAME for the viewer's variant. Other than nothing, no position bias and no"
+        " priors are estimated",
+    )
+    item_features: bool = _setting(
+        default=True,
+        doc="whether examples hold what signals.items said of their items; if not, ingest need not"
+        " read that topic",
+    )
+    objectives: str = _setting(
+        "click=1,completion=1",
+        "what models predict, of click, completion, watched_share and hide, and what one such"
+        " outcome is worth where they are combined",
+    )
+    model_suffix: str = _setting(
+        "", "put behind the objective in the ids of models: another one begins new models"
+    )
     estimate_interval_ms: int = _setting(
         600_000,
         "stream time between two estimates of position bias and priors; 0: none are made",

@@ -643,9 +643,16 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelMetrics(Quality, frozen=True, kw_only=True):
-    """Quality of a model beside that of what it has to beat, over the same examples."""
+    """Quality of a model beside that of what it has to beat, over the same examples.
+
+    Attributes:
+        baselines: constant, item_rate, viewer_rate, both, and the model as it was at the last full
+            hour and day of stream time: hour_old, day_old.
+        slices: of the champion, by feature and value.
+    """
 
     baselines: dict[str, Quality]
+    slices: dict[str, dict[str, Quality]] = {}
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from streamapp.demo.arms import ARMS
+from streamapp.demo.tally import Tally
 from streamapp.signals import Example, ItemSignal, ModelVersion, RejectedRecord
 
 ITEMS = "signals.items"
@@ -21,6 +23,9 @@ TOPICS = (ITEMS, VIEWERS, EXAMPLES, VERSIONS, WEIGHTS, REJECTED)
 
 EPOCH = "/@epoch"
 RATE_SECONDS = 5.0
+
+SEGMENTS = (ARMS[-1], "all")
+"""Whose model and examples are shown: the fresh arm's, or everybody's."""
 
 Truth = Callable[[Example], float | None]
 """The probability with which the simulation had this example clicked; None if it cannot tell."""
@@ -43,8 +48,11 @@ class Board:
 
     Args:
         truth: of an example, to tell how good a model could be at best.
+        arms: tally of each ranking that is compared.
 
     Attributes:
+        model: the newest version of the model of clicks that the freshest arm is ranked by, or of
+            all viewers.
         sent: events sent, by topic; duplicates count, broken records do not.
         received: records by output topic.
         items: the newest signal of each item.
@@ -54,7 +62,8 @@ class Board:
         age_ms: of the newest signal, when last looked at; None before the first signal.
     """
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, arms: Mapping[str, Tally] | None = None) -> None:
+        self.arms = arms or {}
         self.sent: Counter[str] = Counter()
         self.broken = 0
         self.received: Counter[str] = Counter()
@@ -103,9 +112,13 @@ class Board:
             self.viewers.add(name)
             self._newest_ms = max(self._newest_ms, msgspec.json.decode(value, type=_Dated).as_of_ms)
         elif topic == EXAMPLES:
-            self._take_example(msgspec.json.decode(value, type=Example))
+            example = msgspec.json.decode(value, type=Example)
+            if example.kind == "click" and example.segment in SEGMENTS:
+                self._take_example(example)
         elif topic == VERSIONS:
-            self.model = msgspec.json.decode(value, type=ModelVersion)
+            version = msgspec.json.decode(value, type=ModelVersion)
+            if version.segment in SEGMENTS and _serves_clicks(version):
+                self.model = version
         elif topic == REJECTED:
             self.rejected[msgspec.json.decode(value, type=RejectedRecord).reason] += 1
 
@@ -171,3 +184,7 @@ class Board:
             WEIGHTS: self.weight_records,
         }
         return [name for name, count in produced.items() if not count]
+
+
+def _serves_clicks(version: ModelVersion) -> bool:
+    return version.objective == "click" and version.status != "challenger"

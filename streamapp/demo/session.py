@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import replace
 from http.client import HTTPConnection, HTTPException
 from itertools import dropwhile
 from typing import Any
@@ -22,27 +20,51 @@ from rich.live import Live
 from streamapp.demo import view
 from streamapp.demo.board import TOPICS, Board
 from streamapp.demo.logs import Logs
+from streamapp.demo.split import Split
+from streamapp.demo.surroundings import CLICK_WINDOW_MS, embedded, scratch
 from streamapp.demo.truth import truth_of
-from streamapp.engine.embedded import LIMITS, PARTITIONS, EmbeddedBroker
+from streamapp.engine.embedded import LIMITS, EmbeddedBroker
 from streamapp.engine.records import Sender, follow, sending
 from streamapp.engine.scratch import scratch_topics
-from streamapp.settings import Security, Settings
-from streamapp.simulate import World, catalog, spoiled, traffic
+from streamapp.settings import Settings
+from streamapp.simulate import (
+    Delivery,
+    Human,
+    Sent,
+    World,
+    arrivals,
+    audience,
+    catalog,
+    events_per_visit,
+    spoiled,
+)
 from streamapp.supervisor import Patience, Supervisor, environment, workers
 
 SEED = 7
-VIEWERS, ITEMS = 2_000, 150
+VIEWERS, ITEMS = 300, 150
 PACE = 0.02
 """Viewers live fifty times as fast, so that playbacks end while one looks on."""
+
+DRIFT = 1.2
+"""Of tastes, log-odds in an hour of such a life: in 72 s."""
+
+HOUR_MS = 15_000
+"""What the hour-old arm takes for an hour."""
+
+WARM_UP_HOURS = 2
+"""Before arms are compared: by then the hour-old one has a model, too."""
+
+ARMS_SAID = (
+    "a third of the viewers each is shown rankings by popularity, by hour-old and by fresh signals "
+    f"and models;\nan hour is {HOUR_MS // 1_000} s here, in which tastes change by "
+    f"{change(DRIFT, HOUR_MS / (PACE * HOUR)):.2f} (log-odds, standard deviation)"
+)
 
 BROKEN = 0.002
 """Share of broken records among the events."""
 
 THERE_MS = 30_000
 """How long visits had been going on: longer than most last, so that the rate is right at once."""
-
-CLICK_WINDOW_MS = 5_000
-"""Short, so that labels close during the run; clicks come 0.7 to 0.9 s after their slate."""
 
 START_SECONDS = 60.0
 SETTLE_SECONDS = 20.0
@@ -67,42 +89,13 @@ def run(settings: Settings, seconds: float, rate: float, bootstrap_servers: str 
         if bootstrap_servers is None:
             broker = stack.enter_context(EmbeddedBroker())
             console.print(LIMITS)
-            own = _embedded(settings, broker.bootstrap_servers)
+            own = embedded(settings, broker.bootstrap_servers)
         else:
-            own = _scratch(settings, bootstrap_servers)
+            own = scratch(settings, bootstrap_servers)
             console.print(f"running on {bootstrap_servers}, in topics {own.topic_prefix}*")
         session = Session(own, seconds, rate, console, logs)
         topics = _no_topics() if bootstrap_servers is None else scratch_topics(own)
         return asyncio.run(session.run(topics))
-
-
-def _embedded(settings: Settings, bootstrap_servers: str) -> Settings:
-    return replace(
-        settings,
-        bootstrap_servers=bootstrap_servers,
-        topic_prefix="",
-        partitions=PARTITIONS,
-        # librdkafka's mock cluster puts wrong checksums on its transaction markers.
-        check_crcs=False,
-        security=Security(),
-        click_window_ms=CLICK_WINDOW_MS,
-        click_window_ms_by_surface={},
-        keep_out_bots=False,  # who lives fifty times as fast looks like one
-    )
-
-
-def _scratch(settings: Settings, bootstrap_servers: str) -> Settings:
-    token = f"demo-{time.time_ns() // 1_000_000:x}-{os.getpid()}"
-    return replace(
-        settings,
-        bootstrap_servers=bootstrap_servers,
-        app_id=f"{settings.app_id}-{token}",
-        topic_prefix=f"{settings.topic_prefix}{token}.",
-        partitions=PARTITIONS,
-        click_window_ms=CLICK_WINDOW_MS,
-        click_window_ms_by_surface={},
-        keep_out_bots=False,  # who lives fifty times as fast looks like one
-    )
 
 
 @asynccontextmanager
@@ -133,8 +126,10 @@ class Session:
         self._rate = rate
         self._console = console
         self._logs = logs
-        self._world = World(SEED, VIEWERS, ITEMS, pace=PACE)
-        self._board = Board(truth_of(self._world))
+        now = _wall_clock_ms()
+        self._world = World(SEED, VIEWERS, ITEMS, pace=PACE, drift=DRIFT, drift_from_ms=now)
+        self._split = Split(HOUR_MS)
+        self._board = Board(truth_of(self._world), self._split.tallies)
         self._supervisor = Supervisor(workers(1), environment(settings), logs, Patience(crashes=3))
         self._end = asyncio.Event()
         self._phase = "starting"
@@ -147,6 +142,7 @@ class Session:
             loop.add_signal_handler(number, self._interrupt)
         async with topics, sending(self._settings) as sender:
             for sent in catalog(self._world, _wall_clock_ms()):
+                self._split.take(sent.topic, sent.key, sent.value)
                 await sender.send(sent.topic, sent.key, sent.value, sent.timestamp_ms)
             await sender.flush()
             async with self._workers(), self._beside(self._watch()), self._beside(self._show()):
@@ -195,9 +191,7 @@ class Session:
 
     async def _feed(self, sender: Sender) -> None:
         """Send events as the clock reaches them; viewers are there already when it begins."""
-        now = _wall_clock_ms()
-        everything = traffic(self._world, start_ms=now - THERE_MS, rate=self._rate, seed=SEED)
-        stream = spoiled(dropwhile(lambda sent: sent.timestamp_ms < now, everything), BROKEN, SEED)
+        stream = self._stream(_wall_clock_ms())
         upcoming = next(stream)
         self._phase, started = "running", time.monotonic()
         while not self._end.is_set() and self._fed_seconds < self._seconds:
@@ -208,12 +202,23 @@ class Session:
                 )
                 if upcoming.event:
                     topics.append(upcoming.topic)
+                    self._split.count(upcoming)
                 broken += not upcoming.event
                 upcoming = next(stream)
             self._board.count_sent(topics, broken, time.monotonic())
             await self._pause(TICK_SECONDS)
             self._fed_seconds = time.monotonic() - started
         await sender.flush()
+
+    def _stream(self, now: int) -> Iterator[Sent]:
+        """Return what viewers send from now on; each slate is ranked when its time has come."""
+        self._split.count_from(now + WARM_UP_HOURS * HOUR_MS)
+        delivery = Delivery()
+        gap_ms = 1_000 * events_per_visit(self._world, Human(), delivery) / self._rate
+        visits = arrivals(self._world, start_ms=now - THERE_MS, gap_ms=gap_ms, seed=SEED)
+        everything = audience(self._world, visits, self._split.human, delivery)
+        upcoming = dropwhile(lambda sent: sent.timestamp_ms < now, everything)
+        return spoiled(upcoming, BROKEN, SEED)
 
     async def _settle(self) -> None:
         """Wait until the last windows have closed and nothing more comes out."""
@@ -233,6 +238,7 @@ class Session:
             async for batch in batches:
                 for record in batch:
                     self._board.take(record.topic, record.key, record.value)
+                    self._split.take(record.topic, record.key, record.value)
 
     async def _show(self) -> None:
         terminal = self._console.is_terminal

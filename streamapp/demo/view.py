@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamapp.demo.board import EXAMPLES, ITEMS, TOPICS, VIEWERS, WEIGHTS, Board
+from streamapp.demo.tally import Tally
 from streamapp.signals import ItemSignal, ModelVersion
 
 HOTTEST = 8
@@ -24,6 +25,7 @@ def live(board: Board, at: float, title: str) -> RenderableType:
     """
     return Group(
         Panel(_numbers(board, at), title=title, title_align="left", border_style="cyan"),
+        _compared(board),
         _hottest(board.hottest(HOTTEST)),
     )
 
@@ -55,6 +57,12 @@ def summary(board: Board, seconds: float) -> Iterator[str]:
         yield (
             f"freshness           {_ms(fresh.p50):>9}  at the median, "
             f"{_ms(fresh.p90)} at p90, {_ms(fresh.p99)} at p99"
+        )
+    for name, tally in board.arms.items():
+        clicks, watched = _arm(tally)
+        yield (
+            f"ranked by {name.replace('_', '-'):<10}{tally.visits:>9,}  visits, "
+            f"{clicks} clicks and {watched} watched in each"
         )
     if board.model is not None:
         yield f"model               {_model(board.model)}"
@@ -115,6 +123,26 @@ def _quality(model: ModelVersion | None) -> tuple[str, str]:
         f"{model.metrics.log_loss:.4f}",
         f"log loss, item rate {_number(against)}; AUC {_number(model.metrics.auc)}, {model.status}",
     )
+
+
+def _compared(board: Board) -> Table:
+    title = "ranked by (visits since all arms have a model)"
+    table = Table(title=title, title_justify="left", expand=False)
+    table.add_column("arm")
+    for name in ("visits", "clicks a visit", "watched a visit"):
+        table.add_column(name, justify="right")
+    for name, tally in board.arms.items():
+        table.add_row(name.replace("_", "-"), f"{tally.visits:,}", *_arm(tally))
+    return table
+
+
+def _arm(tally: Tally) -> tuple[str, str]:
+    """Return clicks, with their standard error, and watch time by visit."""
+    clicks = tally.clicks_a_visit
+    if clicks is None:
+        return NOTHING, NOTHING
+    mean, error = clicks
+    return f"{mean:.2f} ± {error:.2f}", f"{tally.watched_ms / tally.visits / 1_000:.2f} s"
 
 
 def _hottest(signals: Iterable[ItemSignal]) -> Table:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from streamapp.engine.admission import UNLIMITED_MS, Rules
 from streamapp.errors import ConfigurationError
 from streamapp.features.catalog import Catalog
+from streamapp.features.item_signals import ItemSignals
 from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Processor
 from streamapp.settings import Settings
 
 ERASURES = "privacy.erasures"
 """Taken however late they come: what a viewer asks for is not to be refused."""
+
+ITEM_SIGNALS = "signals.items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +28,18 @@ class Views:
 
     catalog: Catalog
     parameters: Parameters
+    item_signals: ItemSignals
 
     @classmethod
     def empty(cls) -> Views:
         """Views before anything was read."""
-        return cls(Catalog(), Parameters())
+        return cls(Catalog(), Parameters(), ItemSignals())
 
     def update(self, topic: str, key: str, value: bytes | None) -> bool:
-        """Take one broadcast record; True when it changed the view."""
+        """Take one broadcast record; True when it changed the view in a way to be told of."""
+        if topic == ITEM_SIGNALS:
+            self.item_signals.update(key, value)
+            return False  # looked up when an item is shown; what was looked up stays
         view: Catalog | Parameters = self.catalog if topic == "catalog.items" else self.parameters
         return view.update(key, value)
 
@@ -46,7 +53,8 @@ class Role:
         processors: their names, in that order; each has a changelog.
         inputs: partitioned topics, all with the same number of partitions.
         outputs: topics written besides the changelogs.
-        broadcasts: topics each worker reads whole before it processes anything.
+        broadcasts: topics each worker reads whole before it processes anything; which of them,
+            `reads` says.
         checks_times: events enter here, and what is too late or in the future is refused. What
             was accepted once is not refused further on: the partitions it comes from keep no
             common pace, least of all while a backlog is worked off.
@@ -59,6 +67,11 @@ class Role:
     broadcasts: tuple[str, ...]
     build: Callable[[Views, Settings], Sequence[Processor]]
     checks_times: bool = False
+
+    def reads(self, settings: Settings) -> tuple[str, ...]:
+        """Return the broadcast topics that are read with these settings."""
+        left_out = () if settings.item_features else (ITEM_SIGNALS,)
+        return tuple(topic for topic in self.broadcasts if topic not in left_out)
 
     def rules(self, settings: Settings) -> Rules:
         """Return the bounds on this role's input records."""
@@ -83,8 +96,9 @@ def _ingest(views: Views, settings: Settings) -> Sequence[Processor]:
         grace_ms=settings.grace_ms,
         keep_out_bots=settings.keep_out_bots,
         session_keep_rate=settings.session_keep_rate,
+        segment_by=settings.segment_by,
     )
-    return [Viewers(views.catalog, views.parameters, own)]
+    return [Viewers(views.catalog, views.parameters, own, views.item_signals)]
 
 
 def _signals(views: Views, _: Settings) -> Sequence[Processor]:
@@ -106,8 +120,13 @@ def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
     from streamapp.processors.learner import Learner, LearnerSettings
 
+    learner = LearnerSettings(
+        negative_keep_rate=settings.negative_keep_rate,
+        objectives=settings.objectives,
+        suffix=settings.model_suffix,
+    )
     return [
-        Learner(LearnerSettings(negative_keep_rate=settings.negative_keep_rate)),
+        Learner(learner),
         Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
         Anomalies(AnomaliesSettings()),
     ]
@@ -129,7 +148,7 @@ ROLES = {
                 "training.examples",
                 "events.rejected",
             ),
-            broadcasts=("catalog.items", "control.parameters"),
+            broadcasts=("catalog.items", "control.parameters", ITEM_SIGNALS),
             build=_ingest,
             checks_times=True,
         ),

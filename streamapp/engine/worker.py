@@ -109,7 +109,7 @@ class Worker:
     async def _serve(self) -> None:
         if not await self._topics_are_there():
             return
-        broadcast = Broadcast(self.settings, self.role.broadcasts, self._broadcast)
+        broadcast = Broadcast(self.settings, self.role.reads(self.settings), self._broadcast)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(broadcast.close)
             await broadcast.load()
@@ -208,7 +208,7 @@ class Worker:
         settings, of = self.settings, self.role
         changelogs = [settings.changelog(of.name, name) for name in of.processors]
         equal = [*(settings.topic(name) for name in of.inputs), *changelogs]
-        others = [settings.topic(name) for name in (*of.outputs, *of.broadcasts)]
+        others = [settings.topic(name) for name in (*of.outputs, *of.reads(settings))]
         counts = await clients.partition_counts(settings, [*equal, *others])
         if len({counts[topic] for topic in equal}) != 1:
             listed = ", ".join(f"{topic} has {counts[topic]}" for topic in equal)

@@ -48,52 +48,68 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
     LIMIT: ClassVar[int] = 20
 
     landmark_ms: int = 0
-    names: list[str] = msgspec.field(default_factory=list)
-    sums: bytearray = msgspec.field(default_factory=bytearray)
+    names: tuple[str, ...] = ()
+    sums: bytes = b""
 
     def __post_init__(self) -> None:
-        self.names[:] = map(intern, self.names)
+        self.names = tuple(map(intern, self.names))
 
     def add(self, name: str, time_ms: int, amount: float) -> None:
         """Add to the sums of a name."""
-        names, sums = self.names, self.sums
-        if not names:
+        if not self.names:
             self.landmark_ms = time_ms
         age_ms = time_ms - self.landmark_ms
         if age_ms > _LONGEST_MS:
             self._move_to(time_ms)
             age_ms = 0
-        if name in names:
-            at = _SIZE * names.index(name)
-        else:
-            if len(names) == self.LIMIT:
-                self._drop_smallest()
-            at = len(sums)
-            names.append(intern(name))
-            sums += bytes(_SIZE)
+        try:
+            at = _SIZE * self.names.index(name)
+        except ValueError:
+            at = self._begin(name)
+        sums = self.sums
         short, long = _SUMS.unpack_from(sums, at)
         a, b = _PER_MS
-        _SUMS.pack_into(
-            sums, at, short + amount * exp2(age_ms * a), long + amount * exp2(age_ms * b)
-        )
+        added = _SUMS.pack(short + amount * exp2(age_ms * a), long + amount * exp2(age_ms * b))
+        self.sums = sums[:at] + added + sums[at + _SIZE :]
+
+    def _begin(self, name: str) -> int:
+        """Begin with a name; return where its sums are."""
+        if len(self.names) == self.LIMIT:
+            self._drop_smallest()
+        at = len(self.sums)
+        self.names += (intern(name),)
+        self.sums += bytes(_SIZE)
+        return at
 
     def _drop_smallest(self) -> None:
         """Drop the name with the smallest sum."""
-        last = [abs(sums[-1]) for sums in _SUMS.iter_unpack(self.sums)]
+        names, sums = self.names, self.sums
+        last = [abs(long) for _, long in _SUMS.iter_unpack(sums)]
         index = last.index(min(last))
-        del self.names[index], self.sums[_SIZE * index : _SIZE * (index + 1)]
+        self.names = names[:index] + names[index + 1 :]
+        self.sums = sums[: _SIZE * index] + sums[_SIZE * (index + 1) :]
 
     def _move_to(self, time_ms: int) -> None:
         """Move the landmark up before the sums would leave what a float holds."""
         sums = [(each.h6, each.d7) for each in self._at(time_ms)]
         self.landmark_ms = time_ms
-        self.sums[:] = b"".join([_SUMS.pack(*pair) for pair in sums])
+        self.sums = b"".join([_SUMS.pack(*pair) for pair in sums])
 
     def _at(self, time_ms: int) -> list[Interest]:
         """Return the sums at a time, of each name."""
         age_ms = self.landmark_ms - time_ms
         a, b = [exp2(age_ms * per_ms) for per_ms in _PER_MS]
         return [Interest(short * a, long * b) for short, long in _SUMS.iter_unpack(self.sums)]
+
+    def copy(self) -> Affinities:
+        """Return these sums as they are now."""
+        return Affinities(self.landmark_ms, self.names[:], self.sums[:])
+
+    def longest(self, time_ms: int) -> dict[str, float]:
+        """Return the sums of the longest half-life at a time by name."""
+        factor = exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+        sums = [value * factor for _, value in _SUMS.iter_unpack(self.sums)]
+        return dict(zip(self.names, sums, strict=True))
 
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""

@@ -90,7 +90,7 @@ def shard_of(item_id: str) -> int:
     """Return which shard an item is of.
 
     >>> shard_of("i1")
-    46
+    41
     """
     return _named(item_id)[0]
 

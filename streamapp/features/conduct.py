@@ -1,8 +1,9 @@
 """Conduct: what each event does to its viewer, and what it adds elsewhere.
 
 The story of a step: an impression counts for its items and opens a slate; an action counts for its
-item, joins the recent actions, and a click labels the slate it belongs to; a heartbeat moves its
-playback on. Slates become examples, and playbacks close, when stream time has gone on long enough.
+item, joins the recent actions, and labels the slate it belongs to; a heartbeat moves its playback
+on. Slates become examples, and playbacks close, when stream time has gone on long enough; what was
+watched of a slate becomes examples of its own (`streamapp.features.completions`).
 An action also says how far to trust the viewer. What a bot does changes nothing but what is known
 of the viewer, and what one contributed before they turned out to be one is taken back.
 """
@@ -11,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from streamapp.events import Click
+from streamapp.events import Click, Watch
 from streamapp.features import searches, sessions
 from streamapp.features.co_engagement import CoEngagements
+from streamapp.features.completions import Completions, DueCompletions, due_ms, labels
 from streamapp.features.dedupe import WITHIN_MS
 from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
 from streamapp.features.engagements import Act
+from streamapp.features.examples import awaited
 from streamapp.features.item_names import ItemNames, packed
 from streamapp.features.journal import Slots
 from streamapp.features.judge import Judge
@@ -27,16 +31,28 @@ from streamapp.features.playbacks import IDLE_MS, MEMORY_MS, Amounts, Playback, 
 from streamapp.features.profile import HIDES
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
-from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH, Action
+from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH
 from streamapp.features.retraction import Retraction
 from streamapp.features.slates import Slate, attribute
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
-from streamapp.features.timers import Timers
+from streamapp.features.timers import Timer, Timers
 from streamapp.features.trust import is_bot
 from streamapp.features.viewer import Viewer
 
 PUBLISH_EVERY_MS = 500
 """Stream time between two signals of one viewer."""
+
+
+class DueSlate(NamedTuple):
+    """A slate whose examples are due.
+
+    Attributes:
+        said: for each slot, what the catalog said of its item, as JSON.
+    """
+
+    viewer_id: str
+    slate: Slate
+    said: list[str]
 
 
 @dataclass(slots=True)
@@ -46,8 +62,9 @@ class Outcome:
     Attributes:
         deltas, queries: what they add to the counters of items and queries.
         pairs: items engaged in one session.
-        labelled: slates whose examples are due, with their viewers' ids, and for each slot what
-            the catalog said of its item, as JSON.
+        labelled: what examples are due of, in that order: slates, and playbacks they led to.
+        completions: examples that wait for playbacks.
+        segment_by: what decides of an example's segment.
         timers: when slates and playbacks must be looked at again.
         late_impressions: those that give no example, because a later event of their viewer had
             come before them.
@@ -56,7 +73,9 @@ class Outcome:
     deltas: ItemDeltas = field(default_factory=ItemDeltas)
     queries: QueryDeltas = field(default_factory=QueryDeltas)
     pairs: CoEngagements = field(default_factory=CoEngagements)
-    labelled: list[tuple[str, Slate, list[str]]] = field(default_factory=list)
+    labelled: list[DueSlate | DueCompletions] = field(default_factory=list)
+    completions: Completions = field(default_factory=Completions)
+    segment_by: str = ""
     timers: Timers = field(default_factory=Timers)
     late_impressions: int = 0
 
@@ -124,13 +143,15 @@ class Conduct:
         """
         for kept in (viewer.profile.seen, viewer.profile.hidden):
             if kept is not None:
-                kept.happened[:] = self._names.shared(kept.happened)
+                kept.happened = tuple(self._names.shared(kept.happened))
+        self.outcome.timers = Timers()
+        self.set_timers(viewer, viewer.stream_ms)
         for step in steps:
-            self.settle(viewer, step.stream_ms)
+            self._come_to(viewer, step.stream_ms)
             key = digest(step.event.event_id)
             self.is_new(viewer, key, step.event.occurred_at_ms, step.stream_ms)
             self.take(viewer, key, step)
-        changed_ms = max(viewer.stream_ms, self.settle(viewer, stream_ms))
+        changed_ms = max(viewer.stream_ms, self._come_to(viewer, stream_ms))
         viewer.owed = changed_ms >= stream_ms - PUBLISH_EVERY_MS
         viewer.published_ms = changed_ms
 
@@ -163,6 +184,11 @@ class Conduct:
         if not ids:
             return
         slate = Slate(key, step)
+        if step.features:
+            slate.as_of_ms, profile = viewer.newest_ms, viewer.profile
+            categories, creators = profile.categories, profile.creators
+            slate.categories = None if categories is None else categories.copy()
+            slate.creators = None if creators is None else creators.copy()
         viewer.add_slate(slate)
         if time_ms < viewer.newest_ms:
             outcome.late_impressions += 1
@@ -176,7 +202,7 @@ class Conduct:
         code, since_ms = ACTION_INDEX[action], step.stream_ms - self._grace_ms
         if action in ENGAGING and not self._is_out(viewer):
             self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
-        viewer.recent.add(Action(time_ms, event.event_id, code, item_id))
+        viewer.recent.add(time_ms, event.event_id, code, item_id)
         if action in HIDES:
             profile.hide(time_ms, *self._names.texts([self._names.number(item_id)]))
         profile.care(action, time_ms, step.category, step.creator)
@@ -202,18 +228,35 @@ class Conduct:
         journal.forget(step.stream_ms - self._grace_ms)
         item = packed([self._names.number(event.item_id)])
         searches.act(journal, event, code, item, outcome.queries)
-        if viewer.slates and event.action == "click":
-            self._label(viewer, event)
+        if viewer.slates:
+            self._label(viewer, event, code)
 
-    def _label(self, viewer: Viewer, click: Click) -> None:
-        request_id = click.request_id
+    def _open_slot(self, viewer: Viewer, event: Click | Watch) -> tuple[Slate, int] | None:
+        """Return the slate an event belongs to, and which slot, if its window is still open."""
+        request_id = event.request_id
         of_request = viewer.slates.get(request_id, ()) if request_id else viewer.all_slates()
-        found = attribute(of_request, click)
+        found = attribute(of_request, event)
+        return None if found is None or found[0].labelled else found
+
+    def _label(self, viewer: Viewer, event: Click, code: int) -> None:
+        found = self._open_slot(viewer, event)
         if found is None:
             return
         slate, slot = found
-        if not slate.labelled and slot not in slate.clicked:
+        if event.action != "click":
+            if (slot, code) not in slate.actions:
+                slate.actions += ((slot, code),)
+        elif slot not in slate.clicked:
             slate.clicked += (slot,)
+
+    def _begin(self, viewer: Viewer, event: Watch, key: bytes) -> None:
+        """Remember that a slot led to a playback."""
+        found = self._open_slot(viewer, event)
+        if found is None:
+            return
+        slate, slot = found
+        if slot not in [begun for begun, _ in slate.begun]:
+            slate.begun += ((slot, key),)
 
     def _watch(self, viewer: Viewer, step: WatchedStep) -> None:
         """Move a playback on, and count for its item what that adds."""
@@ -230,7 +273,9 @@ class Conduct:
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
             if not is_out:
                 self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
-            viewer.recent.add(Action(time_ms, event.event_id, WATCH, item_id))
+                if viewer.slates:
+                    self._begin(viewer, event, key)
+            viewer.recent.add(time_ms, event.event_id, WATCH, item_id)
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
         had_completed = playback.completed
@@ -250,7 +295,7 @@ class Conduct:
             profile.sessions, time_ms, since_ms, watches=begun, watched_ms=grown
         )
         if playback.completed and not had_completed:
-            viewer.recent.add(Action(time_ms, event.event_id, COMPLETE, item_id))
+            viewer.recent.add(time_ms, event.event_id, COMPLETE, item_id)
             start_ms = playback.start_ms
             profile.care("complete", start_ms, step.category, step.creator)
         if closing:
@@ -290,12 +335,39 @@ class Conduct:
             return
         if not slate.labelled:
             said = [self._names.name(number) for number in slate.shown.features]
-            self.outcome.labelled.append((viewer.viewer_id, slate, said))
+            self.outcome.labelled.append(DueSlate(viewer.viewer_id, slate, said))
             slate.labelled = True
+            if slate.begun:
+                self._await(viewer, slate, said)
             if slate.shown.due_ms < self._over_ms(slate.shown):
                 self.set_slate_timer(viewer, slate, stream_ms)
                 return
         viewer.drop_slate(slate)
+
+    def _await(self, viewer: Viewer, slate: Slate, said: list[str]) -> None:
+        """Keep examples until it is known what came of the playbacks."""
+        outcome, viewer_id, key = self.outcome, viewer.viewer_id, slate.key
+        begun = [viewer.playbacks.get(playback_key) for _, playback_key in slate.begun]
+        served_ms = slate.shown.event.occurred_at_ms
+        over_ms = due_ms(served_ms, [playback for playback in begun if playback is not None])
+        waiting = awaited(viewer_id, slate, said, over_ms, outcome.segment_by)
+        if outcome.completions.add(viewer_id, key, waiting):
+            outcome.timers.set((over_ms, viewer_id, key, "completion", ""))
+
+    def completions_due(self, viewer: Viewer, key: bytes) -> None:
+        """Give the examples of a slate's playbacks, but of those that count no more."""
+        outcome = self.outcome
+        waiting = outcome.completions.pop(viewer.viewer_id, key)
+        if waiting is None:
+            return
+        known = [(one, viewer.playbacks.get(one.playback)) for one in waiting.begun]
+        labelled = [
+            (one.start, labels(playback, clicked=one.clicked))
+            for one, playback in known
+            if playback is not None and not playback.kept_out
+        ]
+        if labelled:
+            outcome.labelled.append(DueCompletions(waiting.segment, waiting.due_ms, labelled))
 
     def playback_due(self, viewer: Viewer, key: bytes, stream_ms: int) -> bool:
         """Close a playback unless a heartbeat came since the timer was set; True if closed."""
@@ -314,26 +386,31 @@ class Conduct:
         viewer.playbacks.put(key, playback)
         return True
 
-    def settle(self, viewer: Viewer, stream_ms: int) -> int:
-        """Do what has become due for a viewer whose timers are not set.
+    def due(self, viewer: Viewer, timer: Timer, stream_ms: int) -> bool:
+        """Look at what a timer was set for; True if the viewer's signal has changed."""
+        _, _, key, kind, request_id = timer
+        if kind == "slate":
+            self.slate_due(viewer, key, request_id, stream_ms)
+            return False
+        if kind == "completion":
+            self.completions_due(viewer, key)
+            return False
+        return self.playback_due(viewer, key, stream_ms)
+
+    def _come_to(self, viewer: Viewer, stream_ms: int) -> int:
+        """Do what becomes due for the only viewer whose timers are set.
 
         Returns:
-            When the last of the playbacks was due that have been closed; −1 if none.
+            When the last change of the signal was due; −1 if it has not changed.
         """
-        closed_ms = -1
-        for slate in viewer.all_slates():
-            due_ms = self._over_ms(slate.shown) if slate.labelled else slate.shown.due_ms
-            if due_ms < stream_ms:
-                self.slate_due(viewer, slate.key, slate.shown.event.request_id, stream_ms)
-        for key, playback in viewer.playbacks.all():
-            due_ms = playback.last_ms + IDLE_MS
-            if not playback.closed and due_ms < stream_ms:
-                self.playback_due(viewer, key, stream_ms)
-                closed_ms = max(closed_ms, due_ms)
-        return closed_ms
+        changed_ms = -1
+        for timer in self.outcome.timers.take(stream_ms):
+            if self.due(viewer, timer, stream_ms):
+                changed_ms = timer[0]
+        return changed_ms
 
     def set_timers(self, viewer: Viewer, stream_ms: int) -> None:
-        """Set the timers of a viewer that is settled."""
+        """Set the timers of a viewer who has come to this stream time."""
         for slate in viewer.all_slates():
             self.set_slate_timer(viewer, slate, stream_ms)
         for key, playback in viewer.playbacks.all():

@@ -74,7 +74,8 @@ class ItemDeltas:
         item = self._items[item_id]
         if viewer_id is not None:
             self._viewers.setdefault(item_id, {})[viewer_id] = None
-        self._counted += [(item, _CODES[name], time_ms, amount) for name, amount in amounts]
+        for name, amount in amounts:
+            self._counted.append((item, _CODES[name], time_ms, amount))
 
     def add_sums(
         self, item_id: str, time_ms: int, counter: str, total: float, sums: Iterable[float]

@@ -26,9 +26,8 @@ from streamapp.features import sessions
 from streamapp.features.item_names import ItemNames, unpacked
 from streamapp.features.journal import Journal
 from streamapp.features.playbacks import Playback, Playbacks
-from streamapp.features.recent import ACTIONS, ENGAGING, Action, RecentActions
+from streamapp.features.recent import ACTIONS, COMPLETE, ENGAGING, WATCH, RecentActions
 
-_WATCH, _COMPLETE = ACTIONS.index("watch"), ACTIONS.index("complete")
 _HEARTBEAT = -1
 _EVERY_MS = sessions.GAP_MS - 1
 """Between two heartbeats that keep a session together."""
@@ -79,7 +78,7 @@ def engagements(
         if act.engages:
             yield Engagement(item_id, act.time_ms, recent, known)
         if act.action >= 0:
-            recent.add(Action(act.time_ms, f"{number:06}", act.action, item_id))
+            recent.add(act.time_ms, f"{number:06}", act.action, item_id)
         known = sessions.add(known, act.time_ms, 0)
 
 
@@ -97,7 +96,7 @@ def _watched(playback: Playback) -> Iterator[Act]:
     if playback.kept_out:
         return
     start_ms, last_ms, item = playback.start_ms, playback.last_ms, playback.item
-    yield Act(start_ms, _WATCH, item)
+    yield Act(start_ms, WATCH, item)
     for time_ms in range(start_ms + _EVERY_MS, last_ms, _EVERY_MS):
         yield Act(time_ms)
-    yield Act(last_ms, _COMPLETE if playback.completed else _HEARTBEAT, item)
+    yield Act(last_ms, COMPLETE if playback.completed else _HEARTBEAT, item)

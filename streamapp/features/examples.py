@@ -2,64 +2,60 @@
 
 A slate of ten becomes ten records, so this is where a worker spends the most of its time.
 `Example` in `streamapp.signals` is the contract; here it is written from parts that are each
-encoded once: what is the same for a slate, and what the catalog says of an item.
+encoded once: what is the same for a slate, and what was known of an item.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
+from streamapp.features.completions import Awaited, Begun
 from streamapp.features.digest import fraction
+from streamapp.features.recent import ACTIONS
+from streamapp.features.segments import segment_of
+from streamapp.features.slate_features import SlateFeatures
 from streamapp.features.slates import Slate
-from streamapp.features.steps import ShownStep
 from streamapp.signals import SCHEMA
-
-SEGMENT = "all"
-"""The model segment an example is for."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class _SlatePart(msgspec.Struct, frozen=True, gc=False):
-    """Fields of an `Example` that all of a slate have in common."""
+    """Fields of an `Example` that all of a slate and kind have in common."""
 
     schema: int
+    kind: Literal["click", "completion"]
     segment: str
     request_id: str
     viewer_id: str
     surface: str
     served_at_ms: int
+
+
+class _Times(msgspec.Struct, frozen=True, gc=False):
+    """When labels were known: the fields of an `Example` that come last."""
+
     labelled_at_ms: int
     as_of_ms: int
     computed_at_ms: int
 
 
-_SLOT = (
-    b'%b"example_id":%b:%d","item_id":%b,"position":%d,"propensity":%b,'
-    b'"labels":{"clicked":%b},"weight":%b,"features":%b}'
-)
-"""An example: after the fields all of a slate have in common, the other ones."""
+_START = b'%b,"example_id":%b:%d","item_id":%b,"position":%d,"propensity":%b,"features":%b'
+_END = b',"weight":%b,"labels":%b,%b'
+"""An example: what was known when its item was shown, and what came of it."""
 
-
-class _SharedFeatures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Features all slots of a slate have in common, unless they were served with their own.
-
-    recent_clicks, recent_watches, recent_completes: among the viewer's last 50 actions.
-    last_category: of the item the viewer clicked last.
-    """
-
-    recent_clicks: int
-    recent_watches: int
-    recent_completes: int
-    device: str | None = None
-    country: str | None = None
-    last_category: str | None = None
+_NOTHING = b'{"clicked":false}'
 
 
 def examples(
-    viewer_id: str, slate: Slate, said: list[str], keep_rate: float, computed_at_ms: int
+    viewer_id: str,
+    slate: Slate,
+    said: list[str],
+    keep_rate: float,
+    computed_at_ms: int,
+    segment_by: str = "",
 ) -> list[bytes]:
     """Return the examples of a slate as JSON: all that were clicked, a share of the others.
 
@@ -77,75 +73,66 @@ def examples(
     ]
     if not kept:
         return []
-    common, request = _common(viewer_id, shown, computed_at_ms), _encode(request_id)[:-1]
-    start, last = _shared_features(shown)
-    ignored_weight = _encode(1.0 / keep_rate) if keep_rate else b""
+    starts = _starts(viewer_id, slate, said, kept, "click", segment_by)
+    weights = {True: b"1.0", False: _encode(1.0 / keep_rate) if keep_rate else b""}
+    times, labels = _times(shown.due_ms, computed_at_ms), _labels(slate)
+    ignored = _END % (weights[False], _NOTHING, times)
+    ends = {
+        index: _END % (weights[index in clicked], label, times) for index, label in labels.items()
+    }
+    return [start + ends.get(index, ignored) for index, start in zip(kept, starts, strict=True)]
+
+
+def _labels(slate: Slate) -> dict[int, bytes]:
+    """Return the labels of the slots on which something was done, as JSON."""
+    labels = dict.fromkeys(slate.clicked, b'{"clicked":true}')
+    for index in dict.fromkeys([index for index, _ in slate.actions]):
+        actions = sorted(ACTIONS[action] for slot, action in slate.actions if slot == index)
+        labels[index] = _encode({"clicked": index in labels, "actions": actions})
+    return labels
+
+
+def awaited(viewer_id: str, slate: Slate, said: list[str], due_ms: int, segment_by: str) -> Awaited:
+    """Return the examples of the playbacks that a slate led to, but for their labels."""
+    slots = [index for index, _ in slate.begun]
+    starts = _starts(viewer_id, slate, said, slots, "completion", segment_by)
+    begun = [
+        Begun(key, start.decode(), index in slate.clicked)
+        for (index, key), start in zip(slate.begun, starts, strict=True)
+    ]
+    return Awaited(due_ms, segment_of(slate.shown.event, segment_by), tuple(begun))
+
+
+def completion(start: str, labels: bytes, labelled_at_ms: int, computed_at_ms: int) -> bytes:
+    """Return an example that waited, as JSON; all that were begun are given."""
+    return start.encode() + _END % (b"1.0", labels, _times(labelled_at_ms, computed_at_ms))
+
+
+def _starts(
+    viewer_id: str,
+    slate: Slate,
+    said: list[str],
+    indexes: list[int],
+    kind: Literal["click", "completion"],
+    segment_by: str,
+) -> list[bytes]:
+    """Return what was known of slots when they were shown, as the beginning of JSON objects."""
+    event, features = slate.shown.event, SlateFeatures(slate, said)
+    segment, request_id = segment_of(event, segment_by), event.request_id
+    surface, served_ms = event.surface, event.occurred_at_ms
+    common = _encode(_SlatePart(SCHEMA, kind, segment, request_id, viewer_id, surface, served_ms))[
+        :-1
+    ]
+    request = _encode(request_id)[:-1]
     made = []
-    for index in kept:
-        slot = slots[index]
-        label, weight = (b"true", b"1.0") if index in clicked else (b"false", ignored_weight)
-        if slot.features is None:
-            features = _of_item(start, said[index].encode(), last)
-        else:
-            features = _served(slot.features)
+    for index in indexes:
+        slot = event.items[index]
         item, position = _encode(slot.item_id), slot.position
         propensity = b"null" if slot.propensity is None else _encode(slot.propensity)
-        made.append(
-            _SLOT % (common, request, position, item, position, propensity, label, weight, features)
-        )
+        known = features.json(index)
+        made.append(_START % (common, request, position, item, position, propensity, known))
     return made
 
 
-def _common(viewer_id: str, shown: ShownStep, computed_at_ms: int) -> bytes:
-    """Return the beginning of all examples of a slate, up to and with a comma."""
-    part = _SlatePart(
-        SCHEMA,
-        SEGMENT,
-        shown.event.request_id,
-        viewer_id,
-        shown.event.surface,
-        shown.event.occurred_at_ms,
-        shown.due_ms,
-        shown.due_ms,
-        computed_at_ms,
-    )
-    return _encode(part)[:-1] + b","
-
-
-def _shared_features(shown: ShownStep) -> tuple[bytes, bytes | None]:
-    """Return the features all slots have in common, but for the end, and the last category.
-
-    Item, surface and position are fields of the example itself.
-    """
-    impression, category = shown.event, shown.last_category
-    shared = _SharedFeatures(
-        shown.clicks,
-        shown.watches,
-        shown.completes,
-        impression.device,
-        impression.country,
-        category,
-    )
-    last = None if category is None else b'"category":' + _encode(category)
-    return _encode(shared)[:-1], last
-
-
-def _of_item(start: bytes, item: bytes, last: bytes | None) -> bytes:
-    """Return what is known of the viewer and of an item, and whether they clicked its like last."""
-    if item == b"{}":
-        return start + b"}"
-    if last is None:
-        return start + b"," + item[1:]
-    same = b',"same_category":1,' if last in item else b',"same_category":0,'
-    return start + same + item[1:]
-
-
-def _served(features: Mapping[str, float | str | bool | None]) -> bytes:
-    """Return features as they were served, as numbers and strings."""
-    return _encode(
-        {
-            name: float(value) if isinstance(value, bool) else value
-            for name, value in features.items()
-            if value is not None
-        }
-    )
+def _times(labelled_at_ms: int, computed_at_ms: int) -> bytes:
+    return _encode(_Times(labelled_at_ms, labelled_at_ms, computed_at_ms))[1:]

@@ -12,7 +12,7 @@ The sums are kept forward decayed from a landmark, as in `streamapp.features.dec
 
 from __future__ import annotations
 
-from array import array
+from bisect import bisect_left
 from math import exp2
 from struct import Struct
 
@@ -25,8 +25,8 @@ from streamapp.features.rates import shrunk
 HALF_LIFE_MS = 7 * DAY_MS
 HOURS = 24
 
-_MS = Struct("<d")
-_NO_HOURS = bytes(_MS.size * HOURS)
+_HOUR = Struct("<Bd")
+_NAMES = [str(hour) for hour in range(HOURS)]
 
 
 class WatchHabits(msgspec.Struct, gc=False, array_like=True):
@@ -34,20 +34,23 @@ class WatchHabits(msgspec.Struct, gc=False, array_like=True):
 
     Attributes:
         landmark_ms: where the weight of an event is 1; −1 before the first one.
-        hours: 24 floats of 8 bytes, ms watched by hour of the day.
+        hours: for each hour of the day that was watched in, itself and ms: 9 bytes, in order.
     """
 
     landmark_ms: int = -1
-    hours: bytearray = msgspec.field(default_factory=lambda: bytearray(_NO_HOURS))
+    hours: bytes = b""
     ratio_sum: float = 0.0
     ratio_n: float = 0.0
 
     def watch(self, time_ms: int, grown_ms: int) -> None:
         """Take time watched, at the event that brought it."""
         weight = self._weight(time_ms)
-        hours, at = self.hours, _MS.size * (time_ms // HOUR_MS % HOURS)
-        (ms,) = _MS.unpack_from(hours, at)
-        _MS.pack_into(hours, at, ms + weight * grown_ms)
+        hour, hours = time_ms // HOUR_MS % HOURS, self.hours
+        at = _HOUR.size * bisect_left(hours[:: _HOUR.size], hour)
+        ms, end = 0.0, at
+        if hours[at : at + 1] == hour.to_bytes():
+            (_, ms), end = _HOUR.unpack_from(hours, at), at + _HOUR.size
+        self.hours = hours[:at] + _HOUR.pack(hour, ms + weight * grown_ms) + hours[end:]
 
     def close(self, start_ms: int, amounts: Amounts) -> None:
         """Take what a playback counts for at its start: of this, ratio_sum and ratio_n."""
@@ -65,9 +68,8 @@ class WatchHabits(msgspec.Struct, gc=False, array_like=True):
         age_ms = time_ms - self.landmark_ms
         if age_ms > 512 * HALF_LIFE_MS:
             factor, age_ms = exp2(-age_ms / HALF_LIFE_MS), 0
-            self.hours = bytearray(
-                array("d", [ms * factor for ms in array("d", bytes(self.hours))]).tobytes()
-            )
+            hours = _HOUR.iter_unpack(self.hours)
+            self.hours = b"".join([_HOUR.pack(hour, ms * factor) for hour, ms in hours])
             self.ratio_sum *= factor
             self.ratio_n *= factor
             self.landmark_ms = time_ms
@@ -76,8 +78,7 @@ class WatchHabits(msgspec.Struct, gc=False, array_like=True):
     def by_hour(self, time_ms: int) -> dict[str, float]:
         """Return the ms watched at a time, by hour of the day."""
         factor = exp2((self.landmark_ms - time_ms) / HALF_LIFE_MS)
-        hours = enumerate(array("d", bytes(self.hours)))
-        return {str(hour): ms * factor for hour, ms in hours if ms}
+        return {_NAMES[hour]: ms * factor for hour, ms in _HOUR.iter_unpack(self.hours) if ms}
 
     def watch_ratio(self, time_ms: int, prior: float) -> float:
         """Return how much of a playback the viewer watches on average, at a time."""

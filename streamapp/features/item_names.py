@@ -12,7 +12,7 @@ A number and its name are a changelog row of their own, written once.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 KIND = b"n"
 """First byte of the changelog key of a name; its number follows."""
@@ -65,7 +65,7 @@ class ItemNames:
         held = self._names
         return [held[number] for number in numbers]
 
-    def shared(self, names: list[str]) -> list[str]:
+    def shared(self, names: Iterable[str]) -> list[str]:
         """Return names as the texts held here, as far as they are: one for all who keep it."""
         known, held = self._young, self._names
         return [held[known[name]] if name in known else name for name in names]

@@ -8,8 +8,8 @@ newest first, of one time by item id:
 Which items these are is a function of the set of events, in whatever order they arrive: an item's
 time only grows, so one that was pushed out by `LIMIT` newer ones stays out until it happens anew.
 
-An item that happens anew is simply put in front; that it is further back as well, or that the last
-ones are not needed any more, is put right when the list is asked for or has grown long.
+An item that happens anew is simply put in front; that it is further back as well is put right when
+the list is asked for or has grown long.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import ClassVar
 
 import msgspec
 
-MORE = 20
-"""Items more than are needed that may wait to be dropped."""
+MORE = 50
+"""Items more than are needed that may be held because some of them are there twice."""
 
 _RUN = Struct("<qB")
 
@@ -31,15 +31,13 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
     """The latest items of one kind; a subclass says how many.
 
     Attributes:
-        newest_ms: the newest time.
         happened: items, newest first.
-        runs: a time, and how many of them are of it, 9 bytes each; newest first.
+        runs: a time, and how many of the items are of it, 9 bytes each; newest first.
     """
 
     LIMIT: ClassVar[int]
 
-    newest_ms: int = -1
-    happened: list[str] = msgspec.field(default_factory=list)
+    happened: tuple[str, ...] = ()
     runs: bytes = b""
 
     def add(self, time_ms: int, item_ids: Iterable[str]) -> None:
@@ -47,24 +45,20 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
         items = sorted(set(item_ids))[: self.LIMIT]
         if not items:
             return
-        happened = self.happened
-        happened[:0] = items
-        self.runs = _RUN.pack(time_ms, len(items)) + self.runs
-        if time_ms <= self.newest_ms:
+        runs = self.runs
+        is_late = runs and time_ms <= _RUN.unpack_from(runs)[0]
+        self.happened = (*items, *self.happened)
+        self.runs = _RUN.pack(time_ms, len(items)) + runs
+        if is_late or len(self.happened) > self.LIMIT + MORE:
             self._tidy()
-            return
-        self.newest_ms = time_ms
-        if len(happened) > self.LIMIT:
+        elif len(self.happened) > self.LIMIT:
             self._drop_last()
-            if len(happened) > self.LIMIT + MORE:
-                self._tidy()
 
     def _drop_last(self) -> None:
-        """Drop the oldest run if there are enough items without it."""
-        last = self.runs[-1]
-        if len(set(self.happened[:-last])) >= self.LIMIT:
-            del self.happened[-last:]
-            self.runs = self.runs[: -_RUN.size]
+        """Drop the items of the oldest time if there are enough without them."""
+        others = self.happened[: -self.runs[-1]]
+        if len(others) >= self.LIMIT and len(set(others)) >= self.LIMIT:
+            self.happened, self.runs = others, self.runs[: -_RUN.size]
 
     def _tidy(self) -> None:
         """Keep each item once, and the first `LIMIT` only."""
@@ -76,9 +70,9 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
                 if time_ms > newest.get(item, -1):
                     newest[item] = time_ms
         kept = sorted([(-time_ms, item) for item, time_ms in newest.items()])[: self.LIMIT]
-        self.happened[:] = [item for _, item in kept]
-        runs = Counter([-behind for behind, _ in kept])
-        self.runs = b"".join([_RUN.pack(*run) for run in runs.items()])
+        self.happened = tuple([item for _, item in kept])
+        counts = Counter([-behind for behind, _ in kept])
+        self.runs = b"".join([_RUN.pack(time_ms, count) for time_ms, count in counts.items()])
 
     def items(self) -> list[str]:
         """Return the items, newest first."""

@@ -38,7 +38,7 @@ Amounts = list[tuple[str, float]]
 """What to add, by counter."""
 
 
-class Playback(msgspec.Struct, gc=False):
+class Playback(msgspec.Struct, gc=False, array_like=True):
     """One playback of an item by a viewer.
 
     Attributes:
@@ -147,18 +147,40 @@ _SIZE = _RECORD.size
 
 
 class Playbacks(PackedTable, gc=False, array_like=True):
-    """The playbacks of a viewer by key, open and closed, packed in 80 bytes each."""
+    """The playbacks of a viewer by key, packed in 80 bytes each.
+
+    All but the one that goes on: a heartbeat mostly belongs to the playback of the one before.
+
+    Attributes:
+        playing: its key; none if there is none.
+        latest: the open playback that was put last.
+    """
 
     SIZE = _SIZE
 
+    playing: bytes = b""
+    latest: Playback | None = None
+
     def get(self, key: bytes) -> Playback | None:
-        """Return a copy of a playback; `put` it back when it changed."""
+        """Return a playback; `put` it back when it changed."""
+        if key == self.playing:
+            return self.latest
         bucket = self.bucket(key)
         at = find(bucket, key, _SIZE)
         return None if at < 0 else _unpacked(_RECORD.unpack_from(bucket, at))
 
     def put(self, key: bytes, playback: Playback) -> None:
         """Keep a playback."""
+        if key != self.playing and self.latest is not None and not playback.closed:
+            self._pack(self.playing, self.latest)
+        if not playback.closed:
+            self.playing, self.latest = key, playback
+            return
+        if key == self.playing:
+            self.playing, self.latest = b"", None
+        self._pack(key, playback)
+
+    def _pack(self, key: bytes, playback: Playback) -> None:
         record = _RECORD.pack(
             key,
             playback.item,
@@ -190,12 +212,16 @@ class Playbacks(PackedTable, gc=False, array_like=True):
             self.drop(bucket, 0)
 
     def all(self) -> Iterator[tuple[bytes, Playback]]:
-        """Yield the playbacks held with their keys: copies."""
+        """Yield the playbacks held with their keys; `put` back those that changed."""
+        playing, latest = self.playing, self.latest
         for record in self.records():
             fields = _RECORD.unpack(record)
-            yield fields[0], _unpacked(fields)
+            if fields[0] != playing:
+                yield fields[0], _unpacked(fields)
+        if latest is not None:
+            yield playing, latest
 
 
 def _unpacked(fields: tuple[Any, ...]) -> Playback:
     """Return a playback from the fields of its record: key, those up to `ratio`, `grown`."""
-    return Playback(*fields[1:11], fields[11:])
+    return Playback(*[*fields[1:11], fields[11:]])

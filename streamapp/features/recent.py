@@ -92,12 +92,14 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
     actions: bytes = b""
     ids: bytes = b""
 
-    def add(self, entry: Action) -> None:
-        """Take an action, unless 50 are newer."""
-        if entry.occurred_at_ms <= self.newest_ms and not self._is_newest(entry):
-            self._pack(sorted([*self.entries(), entry], reverse=True)[:MAX_RECENT])
-            return
-        self._push(entry)
+    def add(self, time_ms: int, event_id: str, action: int, item_id: str) -> None:
+        """Take an action, unless 50 are newer; the fields of `Action`."""
+        if time_ms <= self.newest_ms:
+            entry = Action(time_ms, event_id, action, item_id)
+            if not self._is_newest(entry):
+                self._pack(sorted([*self.entries(), entry], reverse=True)[:MAX_RECENT])
+                return
+        self._push(time_ms, event_id, action, item_id)
         if self.held > MAX_RECENT:
             self.held = MAX_RECENT
             self.ids = self.ids[: self.ids.rfind(b"\n", 0, -1) + 1]
@@ -107,10 +109,9 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         """Compare an action with the newest one when both are of one time."""
         return entry.occurred_at_ms == self.newest_ms and entry > next(self.entries())
 
-    def _push(self, entry: Action) -> None:
+    def _push(self, time_ms: int, event_id: str, action: int, item_id: str) -> None:
         """Put an action before all others."""
         self.held += 1
-        time_ms, event_id, action, item_id = entry
         self.newest_ms = time_ms
         item = _encode(item_id)[1:-1]
         self.actions = b"\x01%b%c%d%b" % (item, 2 + action, time_ms, self.actions)
@@ -127,7 +128,7 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         """Keep these, given newest first."""
         self.held, self.newest_ms, self.actions, self.ids = 0, -1, b"", b""
         for entry in reversed(entries):
-            self._push(entry)
+            self._push(*entry)
 
     def json(self) -> msgspec.Raw:
         """Return the list for signals.viewers, newest first, as JSON."""

@@ -100,7 +100,7 @@ class SimilarItem(msgspec.Struct, gc=False):
         newest_ms: newest minute it was engaged in.
         engaged: sessions it was engaged in.
         told: how many of them all its neighbours have heard of at least.
-        told_ms: minute in which they were told; −1 when they never were.
+        told_ms: stream time at which they were told, to the second; −1 when they never were.
         made_ms: when its list was made last; −1 when it has none.
         basis: what that rested on.
         sent: the items on it, packed.
@@ -135,23 +135,25 @@ class SimilarItem(msgspec.Struct, gc=False):
         """Return how many sessions there are, as at a time."""
         return self.engaged * growth(self.landmark_ms - at_ms)
 
-    def must_tell(self, at_ms: int, most: float) -> bool:
+    def must_tell(self, at_ms: int, most: float, now_ms: int) -> bool:
         """Return whether its neighbours must hear how often it is engaged; take it that they do.
 
         Args:
+            at_ms: minute of its newest session.
+            now_ms: stream time.
             most: how many times what they know, doubt included, it may have.
         """
         doubt = DOUBT * self.weight(at_ms)
         if self.engaged + doubt <= most * (self.told + doubt):
             return False
-        self.told, self.told_ms = self.engaged, max(self.told_ms, at_ms)
+        self.told, self.told_ms = self.engaged, now_ms
         return True
 
-    def must_correct(self) -> bool:
+    def must_correct(self, now_ms: int) -> bool:
         """Return whether its neighbours heard of more sessions than are left; take it they know."""
         if self.engaged >= self.told * (1.0 - ROUNDING):
             return False
-        self.told, self.told_ms = self.engaged, max(self.told_ms, self.newest_ms)
+        self.told, self.told_ms = self.engaged, now_ms
         return True
 
     def move(self, landmark_ms: int) -> None:

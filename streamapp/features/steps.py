@@ -12,6 +12,9 @@ import msgspec
 
 from streamapp.events import Click, Impression, Watch
 
+UNTITLED = 255
+"""Of an item that has no title; a query has fewer words."""
+
 
 class ShownStep(msgspec.Struct, gc=False, array_like=True, tag="shown-1"):
     """A slate as it was shown, and what was known then.
@@ -26,6 +29,11 @@ class ShownStep(msgspec.Struct, gc=False, array_like=True, tag="shown-1"):
         features: for each slot, what the catalog said of its item, as a JSON object: the number
             of that text in `ItemNames`.
         trust: in the viewer, when the event counted or did not; set when the step is taken.
+        signals: of the items, see `streamapp.features.item_signals`.
+        matches: in a search, for each slot how many of the query's words are in the title of its
+            item, or `UNTITLED`.
+
+    The last two and `features` are empty if all slots were served with features of their own.
     """
 
     number: int
@@ -39,6 +47,8 @@ class ShownStep(msgspec.Struct, gc=False, array_like=True, tag="shown-1"):
     completes: int
     features: list[int]
     trust: bytes = b""
+    signals: str = ""
+    matches: bytes = b""
 
 
 class ActedStep(msgspec.Struct, gc=False, array_like=True, tag="acted-1"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Literal
 
-Kind = Literal["playback", "slate"]
+Kind = Literal["playback", "slate", "completion"]
 
 Timer = tuple[int, str, bytes, Kind, str]
 """due_ms, viewer_id, key, what the key is of, and the request_id of a slate.

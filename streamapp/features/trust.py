@@ -96,7 +96,7 @@ class Trust(NamedTuple):
     @property
     def reason_names(self) -> list[str]:
         """The reasons, as signals.viewers has them."""
-        return names(self.reasons)
+        return names(self.reasons) if self.reasons else []
 
     def moved(self, state: int) -> Trust:
         """Return it in another state.

@@ -71,11 +71,10 @@ class RateState(msgspec.Struct, array_like=True):
         self.impressions *= factor
         return 1.0
 
-    def add(self, weight: float, *, clicked: bool) -> None:
-        """Count `weight` impressions, all clicked or none."""
+    def add(self, weight: float, *, clicked: float) -> None:
+        """Count `weight` impressions, of which a share was clicked."""
         self.impressions += weight
-        if clicked:
-            self.clicks += weight
+        self.clicks += weight * clicked
 
 
 class RateTable:
@@ -93,7 +92,7 @@ class RateTable:
         """Rates held."""
         return len(self._rates)
 
-    def update(self, key: str, at_ms: int, weight: float, prior: float, *, clicked: bool) -> float:
+    def update(self, key: str, at_ms: int, weight: float, prior: float, *, clicked: float) -> float:
         """Return the rate, drawn towards a prior; then count an impression."""
         rate = self._rates.get(key)
         if rate is None:
@@ -143,7 +142,7 @@ class RateBaselines:
         self._overall = RateState()
         self._tables = {kind: RateTable(half_life_ms, capacity) for kind in ("i", "v")}
 
-    def update(self, item: str, viewer: str, at_ms: int, weight: float, *, clicked: bool) -> Rates:
+    def update(self, item: str, viewer: str, at_ms: int, weight: float, *, clicked: float) -> Rates:
         """Predict one impression, then count it."""
         overall = self._overall
         added = overall.decay_to(at_ms, self._half_life_ms)

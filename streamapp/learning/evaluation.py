@@ -64,8 +64,11 @@ class Prequential:
     def _empty(self) -> tuple[list[float], list[float]]:
         return [0.0] * (self._last + 1), [0.0] * (self._last + 1)
 
-    def update(self, probability: float, weight: float = 1.0, *, happened: bool) -> None:
-        """Take one prediction that stands for `weight` such, and whether it happened."""
+    def update(self, probability: float, weight: float = 1.0, *, happened: float) -> None:
+        """Take one prediction that stands for `weight` such, and whether it happened.
+
+        A share of what could have happened (0 to 1) counts as that much of both outcomes.
+        """
         if not _SMALLEST < probability < _LARGEST:
             probability = min(max(probability, _SMALLEST), _LARGEST)
         yes, no = log(probability), log1p(-probability)
@@ -75,15 +78,18 @@ class Prequential:
         weight *= self._scale
         self._weight += weight
         self._expected += weight * probability
-        if happened:
-            self._positives += weight
-            self._loss -= weight * yes
-        else:
-            self._loss -= weight * no
         number = int((yes - no + _SPAN / 2) * self._resolution)
         if not 0 <= number <= self._last:
             number = min(max(number, 0), self._last)
-        self._bins[happened][number] += weight
+        if happened:
+            positive = weight * happened
+            self._positives += positive
+            self._loss -= positive * yes
+            self._bins[1][number] += positive
+            weight -= positive
+        if weight:
+            self._loss -= weight * no
+            self._bins[0][number] += weight
 
     def _rescale(self) -> None:
         factor = 1.0 / _RESCALE

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from itertools import repeat
 from math import exp, isfinite, sqrt
 from typing import Any
 
@@ -40,13 +39,41 @@ def sigmoid(score: float) -> float:
     return 1.0 / (1.0 + exp(-max(-MAX_LOGIT, min(MAX_LOGIT, score))))
 
 
-class _Coordinate:
+class Coordinate:
     """One coordinate: z and n, and what follows from them: w, and root = √n/α."""
 
     __slots__ = ("n", "root", "w", "z")
 
     def __init__(self) -> None:
         self.z = self.n = self.w = self.root = 0.0
+
+
+def step(
+    coordinates: Iterable[Coordinate], gradient: float, alpha: float, ridge: float, l1: float
+) -> None:
+    """Move coordinates that have one gradient in common; `ridge` is β/α + λ2."""
+    inverse, square = 1.0 / alpha, gradient * gradient
+    for coordinate in coordinates:
+        coordinate.n = n = coordinate.n + square
+        root = sqrt(n) * inverse
+        coordinate.z = z = coordinate.z + gradient - (root - coordinate.root) * coordinate.w
+        coordinate.root = root
+        if z > l1:
+            coordinate.w = (l1 - z) / (ridge + root)
+        elif z < -l1:
+            coordinate.w = (-l1 - z) / (ridge + root)
+        else:
+            coordinate.w = 0.0
+
+
+def settle(
+    coordinate: Coordinate, z: float, n: float, alpha: float, ridge: float, l1: float
+) -> None:
+    """Set z and n of a coordinate, and what follows from them."""
+    coordinate.z, coordinate.n = z, n
+    coordinate.w = coordinate.root = 0.0
+    # A step of gradient 0 from weight 0 changes neither and computes what follows from them.
+    step((coordinate,), 0.0, alpha, ridge, l1)
 
 
 class FtrlLogistic(base.Classifier):
@@ -81,9 +108,11 @@ class FtrlLogistic(base.Classifier):
         self.l1 = l1
         self.l2 = l2
         self.intercept_init = intercept_init
-        self._coordinates: defaultdict[Hashable, _Coordinate] = defaultdict(_Coordinate)
-        self._bias = _Coordinate()
+        self._coordinates: defaultdict[Hashable, Coordinate] = defaultdict(Coordinate)
+        self._bias = Coordinate()
         self._touched: set[Any] = set()
+        self._penalised = (alpha, beta / alpha + l2, l1)
+        self._free = (alpha, beta / alpha, 0.0)
 
     def learn_one(self, x: dict[Hashable, Any], y: Any) -> None:
         """Learn from features by name.
@@ -97,8 +126,9 @@ class FtrlLogistic(base.Classifier):
         coordinates = self._coordinates
         found = [coordinates[name] for name in x]
         self._touched.update(x)
-        self._step(found, [gradient * value for value in x.values()], self.l1, self.l2)
-        self._step((self._bias,), (gradient,), 0.0, 0.0)
+        for coordinate, value in zip(found, x.values(), strict=True):
+            step((coordinate,), gradient * value, *self._penalised)
+        step((self._bias,), gradient, *self._free)
 
     def predict_proba_one(self, x: dict[Hashable, Any], **_: Any) -> dict[Any, float]:
         """Return the probabilities of False and True."""
@@ -122,8 +152,8 @@ class FtrlLogistic(base.Classifier):
             score += coordinate.w
         gradient = sigmoid(score + offset) - y
         self._touched.update(indices)
-        self._step(found, repeat(gradient), self.l1, self.l2)
-        self._step((self._bias,), (gradient,), 0.0, 0.0)
+        step(found, gradient, *self._penalised)
+        step((self._bias,), gradient, *self._free)
         return score
 
     def predict_indices(self, indices: Iterable[int]) -> float:
@@ -160,39 +190,16 @@ class FtrlLogistic(base.Classifier):
 
     def restore(self, z: float, n: float, index: Hashable = None) -> None:
         """Bring one coordinate, or the intercept, back to a snapshot."""
-        coordinate = _Coordinate()
-        coordinate.z, coordinate.n = z, n
-        # A step of gradient 0 from weight 0 changes neither and computes what follows from them.
+        coordinate = Coordinate()
         if index is None:
             self._bias = coordinate
-            self._step((coordinate,), (0.0,), 0.0, 0.0)
+            settle(coordinate, z, n, *self._free)
         else:
             self._coordinates[index] = coordinate
-            self._step((coordinate,), (0.0,), self.l1, self.l2)
+            settle(coordinate, z, n, *self._penalised)
 
     def _score(self, x: dict[Hashable, Any]) -> float:
         score = self.intercept
         for name, value in x.items():
             score += self.weight(name) * value
         return score
-
-    def _step(
-        self,
-        coordinates: Iterable[_Coordinate],
-        gradients: Iterable[float],
-        l1: float,
-        l2: float,
-    ) -> None:
-        inverse = 1.0 / self.alpha
-        ridge = self.beta * inverse + l2
-        for coordinate, gradient in zip(coordinates, gradients, strict=False):
-            coordinate.n = n = coordinate.n + gradient * gradient
-            root = sqrt(n) * inverse
-            coordinate.z = z = coordinate.z + gradient - (root - coordinate.root) * coordinate.w
-            coordinate.root = root
-            if z > l1:
-                coordinate.w = (l1 - z) / (ridge + root)
-            elif z < -l1:
-                coordinate.w = (-l1 - z) / (ridge + root)
-            else:
-                coordinate.w = 0.0

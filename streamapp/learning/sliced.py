@@ -42,7 +42,7 @@ class SlicedPrequential:
         probability: float,
         weight: float = 1.0,
         *,
-        happened: bool,
+        happened: float,
     ) -> None:
         """Take one prediction with the values of its example, by dimension; others are ignored."""
         for dimension, slices in self._slices.items():

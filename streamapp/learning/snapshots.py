@@ -91,9 +91,8 @@ class Publication:
         self.at_ms = stream_time_ms
         return due
 
-    def restore(self, index: int, published: float, now: float) -> None:
-        """Take what readers hold of a weight, and what it is now."""
-        self.table.update(index, published)
+    def restore(self, index: int, now: float) -> None:
+        """Take what a weight is now, when `table` has what readers hold of it."""
         if self._is_due(index, now):
             self._candidates.add(index)
 

@@ -51,8 +51,8 @@ import msgspec
 
 from streamapp.events import Parameter
 from streamapp.features.decay import DAY_MS, MINUTE_MS
-from streamapp.features.examples import SEGMENT
 from streamapp.features.parameters import SHIPPED_PRIORS, Value
+from streamapp.features.segments import ALL
 from streamapp.learning.click_table import smallest
 from streamapp.learning.position_bias import PositionBias, SurfaceRow
 from streamapp.learning.priors import ClickRates, RateRow
@@ -125,7 +125,7 @@ class EstimatorsSettings:
     lead_ms: int = LEAD_MS
     fresh: int = 100
     half_life_ms: float = 7.0 * DAY_MS
-    segment: str = SEGMENT
+    segment: str = ALL
     surfaces: int = 50
     items: int = 1_000
     categories: int = 1_000
@@ -156,7 +156,9 @@ class Estimators:
         return decode_example
 
     def process(self, topic: str, event: Example) -> None:  # noqa: ARG002  # one input
-        """Count an example; before that, estimate if it is time to."""
+        """Count an example of a click or none; before that, estimate if it is time to."""
+        if event.kind != "click":
+            return
         settings, time_ms = self._settings, event.labelled_at_ms
         if event.segment != settings.segment or not settings.interval_ms or not _usable(event):
             return

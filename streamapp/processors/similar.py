@@ -164,7 +164,7 @@ class Similar:
             self._heads[item_id] = None
             if not item.touched:
                 self._touch(item_id, item)
-            if item.must_correct():
+            if item.must_correct(self._now_ms):
                 self._tell_all(item_id, letters)
 
     def _engage(self, item_id: str, minute_ms: int) -> bool:
@@ -174,7 +174,12 @@ class Similar:
         self._heads[item_id] = None
         if not item.touched:
             self._touch(item_id, item)
-        return item.must_tell(minute_ms, self._settings.told_growth)
+        return item.must_tell(minute_ms, self._settings.told_growth, self._now_ms)
+
+    @property
+    def _now_ms(self) -> int:
+        """Stream time, to the second: the minute of nothing that has come is after it."""
+        return self._second * SECOND_MS
 
     def _tell_all(self, item_id: str, letters: Letters) -> None:
         for other_id in self._items[item_id].neighbours.ids():

@@ -18,6 +18,7 @@ no examples, the signal is deleted, and events from before the request that come
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, ClassVar
 
 from streamapp.events import (
@@ -31,15 +32,19 @@ from streamapp.events import (
     decode_watch,
 )
 from streamapp.features.catalog import Catalog
-from streamapp.features.conduct import PUBLISH_EVERY_MS, Conduct, Outcome
+from streamapp.features.completions import DueCompletions
+from streamapp.features.conduct import PUBLISH_EVERY_MS, Conduct, DueSlate, Outcome
 from streamapp.features.digest import digest
-from streamapp.features.examples import SEGMENT, examples
+from streamapp.features.examples import completion, examples
 from streamapp.features.item_names import ItemNames
+from streamapp.features.item_signals import ItemSignals
 from streamapp.features.journal import REQUEST_MS
 from streamapp.features.judge import Figure, Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS
-from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
+from streamapp.features.segments import segment_of
+from streamapp.features.serving import matches, words
+from streamapp.features.steps import UNTITLED, ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.viewer import Viewer
 from streamapp.features.viewer_signal import viewer_signal
 from streamapp.features.viewer_store import ViewerStore
@@ -63,7 +68,6 @@ _DECODE: dict[str, Callable[[bytes], Impression | Click | Watch | Erasure]] = {
     WATCHES: decode_watch,
     ERASURES: decode_erasure,
 }
-_SEGMENT_KEY = SEGMENT.encode()
 _SESSION_KEY = b"session"
 
 
@@ -78,17 +82,25 @@ class Viewers:
     name: ClassVar[str] = "viewers"
     inputs: ClassVar[tuple[str, ...]] = (IMPRESSIONS, CLICKS, WATCHES, ERASURES)
 
-    def __init__(self, catalog: Catalog, parameters: Parameters, settings: ViewersSettings) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        parameters: Parameters,
+        settings: ViewersSettings,
+        item_signals: ItemSignals | None = None,
+    ) -> None:
         self.duplicates = 0
         self.erased = 0
         self._catalog = catalog
         self._parameters = parameters
+        self._item_signals = ItemSignals() if item_signals is None else item_signals
         self._settings = settings
         self._stream_time_ms = 0
         self._restored = False
         grace_ms, window_ms = settings.grace_ms, settings.longest_window_ms
         names = self._names = ItemNames(grace_ms + max(REQUEST_MS, window_ms))
-        self._outcome = Outcome()
+        self._outcome = Outcome(segment_by=settings.segment_by)
+        self._completions = self._outcome.completions
         self._judge = Judge(catalog, parameters, session_keep_rate=settings.session_keep_rate)
         keeps_out = settings.keep_out_bots
         world = names, parameters, grace_ms, window_ms
@@ -104,6 +116,11 @@ class Viewers:
     def late_impressions(self) -> int:
         """Impressions that gave no example: a later event of their viewer had come before them."""
         return self._outcome.late_impressions
+
+    @property
+    def complete_ms(self) -> int:
+        """Stream time up to which examples wait for what is being watched; 0 if none does."""
+        return max((due_ms for due_ms, _, _ in self._completions.waiting()), default=0)
 
     def decoder(self, topic: str) -> Callable[[bytes], Impression | Click | Watch | Erasure]:
         """Return what decodes one event."""
@@ -137,6 +154,10 @@ class Viewers:
             recent, catalog = viewer.recent, self._catalog
             last = recent.last_item("click")
             clicked = None if last is None else catalog.get(last)
+            # Nothing more needs to be known of slots that were served with their features.
+            ids = [slot.item_id for slot in event.items if slot.features is None]
+            if ids and len(ids) < len(event.items):
+                ids = [slot.item_id for slot in event.items]
             return ShownStep(
                 number,
                 newest_ms,
@@ -147,7 +168,9 @@ class Viewers:
                 recent.count("click"),
                 recent.count("watch"),
                 recent.count("complete"),
-                self._names.numbers(catalog.features([slot.item_id for slot in event.items])),
+                self._names.numbers(catalog.features(ids)),
+                signals=self._item_signals.texts(ids, time_ms),
+                matches=self._matches(event.query, ids) if event.query else b"",
             )
         item = self._catalog.get(event.item_id)
         category, creator = (None, None) if item is None else (item.category, item.creator_id)
@@ -155,12 +178,22 @@ class Viewers:
             return ActedStep(number, newest_ms, stream_ms, event, category, creator)
         return WatchedStep(number, newest_ms, stream_ms, event, category, creator)
 
+    def _matches(self, query: str, item_ids: list[str]) -> bytes:
+        """Return how many of a query's words are in the title of each item."""
+        wanted, get = words(query), self._catalog.get
+        if not wanted:
+            return b""
+        items = [get(item_id) for item_id in item_ids]
+        titles = [None if item is None else item.title for item in items]
+        return bytes([matches(wanted, title) if title else UNTITLED for title in titles])
+
     def _erase(self, viewer_id: str, requested_ms: int) -> None:
         """Forget a viewer, and what is still to be said of them."""
         self._viewers.erase(viewer_id, requested_ms)
         self._touched.pop(viewer_id, None)
         self._owed.pop(viewer_id, None)
         self._judge.forget(viewer_id)
+        self._completions.forget(viewer_id)
         self._erased[viewer_id] = None
 
     def advance(self, stream_time_ms: int) -> None:
@@ -170,14 +203,10 @@ class Viewers:
             self._wake(stream_time_ms)
         timers, conduct = self._outcome.timers, self._conduct
         if timers.pending(stream_time_ms):
-            for _, viewer_id, key, kind, request_id in timers.take(stream_time_ms):
-                viewer = self._viewers.get(viewer_id)
-                if viewer is None:
-                    continue
-                if kind == "slate":
-                    conduct.slate_due(viewer, key, request_id, stream_time_ms)
-                elif conduct.playback_due(viewer, key, stream_time_ms):
-                    self._touched[viewer_id] = None
+            for timer in timers.take(stream_time_ms):
+                viewer = self._viewers.get(timer[1])
+                if viewer is not None and conduct.due(viewer, timer, stream_time_ms):
+                    self._touched[viewer.viewer_id] = None
         if stream_time_ms >= self._viewers.due_ms:
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 
@@ -189,6 +218,8 @@ class Viewers:
     def _wake(self, stream_time_ms: int) -> None:
         """After a restore: set the timers of those who may have any, owe again what was owed."""
         self._restored = False
+        for due_ms, viewer_id, key in self._completions.waiting():
+            self._outcome.timers.set((due_ms, viewer_id, key, "completion", ""))
         longest_ms = max(IDLE_MS, self._settings.longest_window_ms) + PUBLISH_EVERY_MS
         for viewer in self._viewers.ready(stream_time_ms - longest_ms):
             self._conduct.set_timers(viewer, stream_time_ms)
@@ -210,17 +241,27 @@ class Viewers:
         for session in self._judge.take_sessions():
             cut.emit(SESSIONS, _SESSION_KEY, session)
         labelled, outcome.labelled = outcome.labelled, []
-        keep_rate = self._settings.negative_keep_rate
-        for viewer_id, slate, said in labelled:
-            made = examples(viewer_id, slate, said, keep_rate, cut.computed_at_ms)
-            cut.emit_all(EXAMPLES, _SEGMENT_KEY, made)
+        for due in labelled:
+            self._give(due, cut)
         erased, self._erased = self._erased, {}
         for viewer_id in erased:
             cut.emit(SIGNALS, viewer_id, None)
         touched, self._touched = self._touched, {}
         for viewer_id in touched | self._owed:
             self._publish(viewer_id, cut, touched=viewer_id in touched)
-        return self._viewers.take_rows()
+        return chain(self._viewers.take_rows(), self._completions.take())
+
+    def _give(self, due: DueSlate | DueCompletions, cut: Cut) -> None:
+        """Emit the examples of a slate, or of the playbacks it led to."""
+        computed_at_ms, by = cut.computed_at_ms, self._settings.segment_by
+        if isinstance(due, DueCompletions):
+            made = [completion(*one, due.due_ms, computed_at_ms) for one in due.labelled]
+            cut.emit_all(EXAMPLES, due.segment.encode(), made)
+            return
+        viewer_id, slate, said = due
+        keep_rate = self._settings.negative_keep_rate
+        made = examples(viewer_id, slate, said, keep_rate, computed_at_ms, by)
+        cut.emit_all(EXAMPLES, segment_of(slate.shown.event, by).encode(), made)
 
     def _publish(self, viewer_id: str, cut: Cut, *, touched: bool) -> None:
         """Send a viewer's signal, or owe it when the last one was a moment ago."""
@@ -241,7 +282,7 @@ class Viewers:
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog."""
-        self._viewers.restore(rows)
+        self._viewers.restore(self._completions.restore(rows))
 
     def ready(self) -> None:
         """All rows are in; who is needed of the viewers is woken when the stream time is told."""

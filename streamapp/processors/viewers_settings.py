@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamapp.features.decay import DAY_MS
+from streamapp.features.segments import check
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class ViewersSettings:
         idle_ms: a viewer without events for so long (to the hour) is forgotten.
         keep_out_bots: what a bot does counts for nothing; if not, it is only said who is one.
         session_keep_rate: share of the viewers whose sessions anomalies are learnt from.
+        segment_by: which model an example is for, see `streamapp.features.segments`.
     """
 
     click_window_ms: int = 120_000
@@ -29,6 +31,10 @@ class ViewersSettings:
     idle_ms: int = 30 * DAY_MS
     keep_out_bots: bool = True
     session_keep_rate: float = 1.0
+    segment_by: str = ""
+
+    def __post_init__(self) -> None:
+        check(self.segment_by)
 
     def click_window(self, surface: str) -> int:
         """Return the click window of a surface."""

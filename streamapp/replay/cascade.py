@@ -17,6 +17,9 @@ its estimates are used. They are made a minute before they are in force, and tho
 known in the next step; in a gap of a minute or more between events, where stream time would go on
 by the clock if this were live, it goes to the gap's end and a cut is taken there. So no event is
 processed before what is in force for it is known.
+
+**signals.items** of one cut are what examples of slates shown from the next step on say of their
+items, unless STREAMAPP_ITEM_FEATURES is false.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from itertools import islice
 
 from streamapp.engine.admission import Refused
 from streamapp.engine.merge import AT_ONCE, NO_BOUND
-from streamapp.engine.roles import ROLES, Role, Views
+from streamapp.engine.roles import ITEM_SIGNALS, ROLES, Role, Views
 from streamapp.engine.task import Task
 from streamapp.errors import Rejection
 from streamapp.features.playbacks import IDLE_MS
@@ -35,6 +38,7 @@ from streamapp.processors.base import Cut
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.processors.estimators import LEAD_MS
 from streamapp.processors.similar import MAKE_EVERY_MS
+from streamapp.processors.viewers import Viewers
 from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
 from streamapp.settings import Settings
 
@@ -48,30 +52,30 @@ Write = Callable[[str, bytes | None, bytes | None], None]
 """Takes an output record: topic, key, value."""
 
 
-class Cascade:
-    """Everything that a deployment computes, over files.
+class Stages:
+    """Everything that a deployment computes, step by step.
+
+    Give events to `front` and let it process them, then `cut`: what they brought about goes to
+    `write` and down to the other roles, and what comes out of these goes to `write` too.
 
     Args:
-        read_lines: lines of a file read ahead; makes no difference to what comes out.
+        uses_estimates: what is estimated of control.parameters is in force here.
 
     Attributes:
+        front: the task that takes the events.
         rejected: records refused so far, by reason.
     """
 
-    def __init__(
-        self, directory: Directory, settings: Settings, write: Write, read_lines: int
-    ) -> None:
+    def __init__(self, settings: Settings, write: Write, *, uses_estimates: bool) -> None:
         self.rejected: Counter[str] = Counter()
-        self._directory = directory
         self._write = write
-        self._read_lines = read_lines
         self._views = Views.empty()
         self._stages = [(role, self._task(role, settings)) for role in ROLES.values()]
-        self._front = self._stages[0][1]
-        self._files = {topic: directory.events(topic) for topic in self._front.inputs}
+        self.front = self._stages[0][1]
         self._read_on = {topic for _, task in self._stages[1:] for topic in task.inputs}
         self._handed_on: Counter[str] = Counter()
-        self._uses_estimates = not directory.holds(PARAMETERS)
+        self._uses_estimates = uses_estimates
+        self._uses_item_signals = settings.item_features
         self._pending: defaultdict[str, list[Line]] = defaultdict(list)
         self._closing_ms = 1 + max(
             IDLE_MS, settings.click_window_ms, *settings.click_window_ms_by_surface.values()
@@ -89,57 +93,20 @@ class Cascade:
     @property
     def stream_time_ms(self) -> int:
         """Event time reached."""
-        return self._front.stream_time_ms
+        return self.front.stream_time_ms
 
     @property
     def rows(self) -> dict[str, int]:
         """Rows held, by processor."""
         return {p.name: p.rows for _, task in self._stages for p in task.processors}
 
-    def run(self) -> Iterator[None]:
-        """Run to the end; yields again and again, for whoever shows how far it is."""
-        for line in self._directory.parameters():
-            self._learn_of(PARAMETERS, line)
-        catalog = iter([*self._directory.catalog(), (NO_BOUND, Line(0, -1, None, None))])
-        known_ms, known = next(catalog)
-        until_ms = AT_ONCE
-        while True:
-            self._read()
-            head_ms = self._head_ms()
-            next_ms = min(head_ms, known_ms)
-            if next_ms > until_ms:
-                self._cut()
-                if next_ms == NO_BOUND:
-                    break
-                self._pass_gap(next_ms)
-                until_ms = (next_ms // STEP_MS + 1) * STEP_MS - 1
-            if known_ms <= head_ms:
-                self._learn_of(CATALOG, known)
-                known_ms, known = next(catalog)
-            else:
-                self._front.drive(RECORDS, min(until_ms, known_ms - 1))
-            yield
-        self._close()
-
-    def _pass_gap(self, next_ms: int) -> None:
+    def pass_gap(self, next_ms: int) -> None:
         """Do what becomes due before the next line, if that is far away."""
         if self.stream_time_ms and next_ms - self.stream_time_ms >= LEAD_MS:
-            self._front.advance(next_ms - 1)
-            self._cut()
+            self.front.advance(next_ms - 1)
+            self.cut()
 
-    def _read(self) -> None:
-        """See to it that each file either has its next event waiting or has ended."""
-        for topic, source in self._front.inputs.items():
-            if not source.queue and not source.at_end:
-                lines = list(islice(self._files[topic], self._read_lines))
-                self._front.offer(topic, lines)
-                source.at_end = not lines
-
-    def _head_ms(self) -> int:
-        queues = (source.queue for source in self._front.inputs.values())
-        return min((queue[0][0] for queue in queues if queue), default=NO_BOUND)
-
-    def _learn_of(self, topic: str, line: Line) -> None:
+    def learn_of(self, topic: str, line: Line) -> None:
         """Take a broadcast line."""
         key = (line.key or b"").decode()
         try:
@@ -154,9 +121,9 @@ class Cascade:
             if topic in role.broadcasts:
                 task.follow(topic, key)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
         """Cut the first task, and hand what comes out down to the last."""
-        self._take(self._front)
+        self._take(self.front)
         for _, task in self._stages[1:]:
             for topic in task.inputs:
                 task.offer(topic, self._pending.pop(topic, ()))
@@ -176,15 +143,79 @@ class Cascade:
             for key, value, _ in outputs:
                 self._write(topic, key, value)
                 if topic == PARAMETERS and self._uses_estimates:
-                    self._learn_of(PARAMETERS, Line(0, -1, key, value))
+                    self.learn_of(PARAMETERS, Line(0, -1, key, value))
+                if topic == ITEM_SIGNALS and self._uses_item_signals:
+                    self.learn_of(ITEM_SIGNALS, Line(0, -1, key, value))
                 if topic in self._read_on:
                     self._handed_on[topic] += 1
                     line = Line(self._handed_on[topic], -1, key, value)
                     self._pending[topic].append(line)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Let stream time go on until all windows have closed and nothing is owed."""
         if self.stream_time_ms:
-            for ms in (self._closing_ms, SETTLE_MS, MAKE_EVERY_MS, 1):
-                self._front.advance(self.stream_time_ms + ms)
-                self._cut()
+            self._pass(self._closing_ms)
+            viewers = [p for p in self.front.processors if isinstance(p, Viewers)]
+            complete_ms = max(viewer.complete_ms for viewer in viewers)
+            if complete_ms:
+                self._pass(complete_ms + 1 - self.stream_time_ms)
+            for ms in (SETTLE_MS, MAKE_EVERY_MS, 1):
+                self._pass(ms)
+
+    def _pass(self, ms: int) -> None:
+        """Let stream time go on, and cut."""
+        self.front.advance(self.stream_time_ms + ms)
+        self.cut()
+
+
+class Cascade(Stages):
+    """The stages over files.
+
+    Args:
+        read_lines: lines of a file read ahead; makes no difference to what comes out.
+    """
+
+    def __init__(
+        self, directory: Directory, settings: Settings, write: Write, read_lines: int
+    ) -> None:
+        super().__init__(settings, write, uses_estimates=not directory.holds(PARAMETERS))
+        self._directory = directory
+        self._read_lines = read_lines
+        self._files = {topic: directory.events(topic) for topic in self.front.inputs}
+
+    def run(self) -> Iterator[None]:
+        """Run to the end; yields again and again, for whoever shows how far it is."""
+        for line in self._directory.parameters():
+            self.learn_of(PARAMETERS, line)
+        catalog = iter([*self._directory.catalog(), (NO_BOUND, Line(0, -1, None, None))])
+        known_ms, known = next(catalog)
+        until_ms = AT_ONCE
+        while True:
+            self._read()
+            head_ms = self._head_ms()
+            next_ms = min(head_ms, known_ms)
+            if next_ms > until_ms:
+                self.cut()
+                if next_ms == NO_BOUND:
+                    break
+                self.pass_gap(next_ms)
+                until_ms = (next_ms // STEP_MS + 1) * STEP_MS - 1
+            if known_ms <= head_ms:
+                self.learn_of(CATALOG, known)
+                known_ms, known = next(catalog)
+            else:
+                self.front.drive(RECORDS, min(until_ms, known_ms - 1))
+            yield
+        self.close()
+
+    def _read(self) -> None:
+        """See to it that each file either has its next event waiting or has ended."""
+        for topic, source in self.front.inputs.items():
+            if not source.queue and not source.at_end:
+                lines = list(islice(self._files[topic], self._read_lines))
+                self.front.offer(topic, lines)
+                source.at_end = not lines
+
+    def _head_ms(self) -> int:
+        queues = (source.queue for source in self.front.inputs.values())
+        return min((queue[0][0] for queue in queues if queue), default=NO_BOUND)

@@ -3,7 +3,8 @@
 `World` holds the truth: tastes, items, how likely each position is looked at, who is a bot. A
 `Behaviour` (`Human`, and four kinds of bots) turns one visit of one viewer into events; `Delivery`
 brings them late, out of order and twice; `traffic` is the endless stream of all visits in the
-order it would reach Kafka, `spoiled` mixes broken records into it. Streams of different behaviours
+order it would reach Kafka, `audience` the same of viewers who are shown what a ranker makes of
+what came before; `spoiled` mixes broken records into it. Streams of different behaviours
 are merged with `heapq.merge(*streams, key=lambda sent: sent.timestamp_ms)`.
 
 Everything follows from seeds: the same arguments give the same records.
@@ -14,6 +15,7 @@ Everything follows from seeds: the same arguments give the same records.
 ('events.impressions', True)
 """
 
+from streamapp.simulate.audience import Visit, arrivals, audience
 from streamapp.simulate.behaviour import Behaviour, Happening, Human
 from streamapp.simulate.bots import Burster, Metronome, Repeater, Scraper
 from streamapp.simulate.delivery import Delivery, Sent, spoiled
@@ -39,7 +41,10 @@ __all__ = [
     "Sent",
     "Surface",
     "Viewer",
+    "Visit",
     "World",
+    "arrivals",
+    "audience",
     "catalog",
     "events_per_visit",
     "shuffled",

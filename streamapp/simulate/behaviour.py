@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -14,6 +14,9 @@ from streamapp.simulate.world import CATEGORIES, Item, Surface, Viewer, World
 IMPRESSIONS = "events.impressions"
 CLICKS = "events.clicks"
 WATCHES = "events.watches"
+
+
+_SLOT = ("score", "propensity", "features")
 
 
 class Happening(NamedTuple):
@@ -52,6 +55,7 @@ class Human:
         request_ids: share of the actions and playbacks that name the slate they come from.
         heartbeat_ms: time between two heartbeats of a playback.
         silent_ends: share of the playbacks that end without a word.
+        experiments: variant by experiment, as all events say it.
         likes: probability of a like after a click, as are shares, follows and carts;
             purchases come after carts, hides after no click on an item that was shown.
     """
@@ -66,6 +70,7 @@ class Human:
     live_ms: float = 90_000.0
     silent_ends: float = 0.05
     empty_searches: float = 0.03
+    experiments: Mapping[str, str] | None = None
     likes: float = 0.15
     shares: float = 0.03
     follows: float = 0.02
@@ -78,15 +83,15 @@ class Human:
         self, world: World, viewer: Viewer, visit_id: str, at_ms: int, draw: Random
     ) -> list[Happening]:
         """Return the slates of one visit with all that follows from them, by event time."""
-        scene = Scene(world, viewer, visit_id, draw)
+        scene = Scene(world, viewer, visit_id, draw, self.experiments)
         while True:
-            at_ms = self._slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
+            at_ms = self.slate(scene, at_ms) + scene.pause(self.slate_gap_ms)
             if draw.random() >= self.next_slate:
                 break
         return scene.in_order()
 
-    def _slate(self, scene: Scene, at_ms: int) -> int:
-        """Play one slate; returns when the viewer is done with it."""
+    def slate(self, scene: Scene, at_ms: int) -> int:
+        """Play one slate with all that follows from it; returns when the viewer is done with it."""
         world, draw = scene.world, scene.draw
         surface = draw.choices(world.surfaces, [s.weight for s in world.surfaces])[0]
         category = draw.choice(CATEGORIES) if surface.one_category else None
@@ -97,8 +102,8 @@ class Human:
         placed = self.ranker(world, scene.viewer, surface, pool, at_ms, draw)
         request_id = scene.show(surface, placed, query, at_ms)
         clicked = []
-        for position, (item, _, _) in enumerate(placed, 1):
-            shown = Shown(item, surface, position, request_id, query)
+        for position, slot in enumerate(placed, 1):
+            shown = Shown(slot.item, surface, position, request_id, query)
             clicked += self._look(scene, shown, at_ms)
         busy_until = at_ms + self.reaction_ms
         for clicked_at, shown in sorted(clicked, key=lambda click: click[0]):
@@ -180,12 +185,20 @@ class Scene:
         happened: events so far, in the order they were thought of.
     """
 
-    def __init__(self, world: World, viewer: Viewer, visit_id: str, draw: Random) -> None:
+    def __init__(
+        self,
+        world: World,
+        viewer: Viewer,
+        visit_id: str,
+        draw: Random,
+        experiments: Mapping[str, str] | None = None,
+    ) -> None:
         self.world = world
         self.viewer = viewer
         self.draw = draw
         self.happened: list[Happening] = []
         self._visit_id = visit_id
+        self._experiments = experiments
         self._ids: Iterator[int] = count()
 
     def in_order(self) -> list[Happening]:
@@ -200,8 +213,8 @@ class Scene:
         """Add a slate; returns its request_id."""
         request_id = f"{self._visit_id}-r{next(self._ids)}"
         slots = [
-            _given({"item_id": item.item_id, "position": at, "score": score, "propensity": chance})
-            for at, (item, score, chance) in enumerate(placed, 1)
+            _given({"item_id": item.item_id, "position": at, **dict(zip(_SLOT, told, strict=True))})
+            for at, (item, *told) in enumerate(placed, 1)
         ]
         extra = {"request_id": request_id, "items": slots, "query": query}
         self._add(IMPRESSIONS, surface, at_ms, extra)
@@ -244,6 +257,7 @@ class Scene:
             "surface": surface.name,
             "device": self.viewer.device,
             "country": self.viewer.country,
+            "experiments": self._experiments,
             **extra,
         }
         self.happened.append(Happening(topic, _given(event), chain))

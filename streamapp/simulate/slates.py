@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -16,11 +16,13 @@ class Placed(NamedTuple):
     Attributes:
         score: what the ranker gave it, if it scores.
         propensity: the probability with which the ranker puts this item at this position.
+        features: that the score was made of.
     """
 
     item: Item
     score: float | None
     propensity: float | None
+    features: Mapping[str, float | str] | None = None
 
 
 Ranker = Callable[[World, Viewer, Surface, tuple[Item, ...], int, Random], list[Placed]]

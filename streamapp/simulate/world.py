@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from operator import mul
 from random import Random
 
+from streamapp.simulate.drift import HOUR_MS, STEPS_AN_HOUR, Walk, memory
+
 BOTS = ("burster", "metronome", "repeater", "scraper")
 """Kinds of bots, see `streamapp.simulate.bots`."""
 
@@ -23,6 +25,9 @@ DURATION_MS: Mapping[str, tuple[int, int]] = {
     "vod": (120_000, 600_000),
 }
 """Shortest and longest duration by kind; the other kinds have none."""
+
+QUALITY_SPREAD, QUALITY_MOST = 0.7, 1.5
+"""Standard deviation of the quality of items, and how far from 0 it goes at most."""
 
 SECOND_CATEGORY = 0.4
 """How much of an item's second category is in it, next to 1 of its first."""
@@ -80,7 +85,7 @@ class Item:
     """Something that can be shown.
 
     Attributes:
-        quality: what everybody likes in it, about −1.5 to 1.5.
+        quality: what everybody likes in it, −1.5 to 1.5; at first, where it drifts.
         vector: share of each category in it, and last its quality.
     """
 
@@ -98,7 +103,8 @@ class Viewer:
     """Somebody who watches.
 
     Attributes:
-        taste: what is added to the log-odds of a click by each category, and by quality.
+        taste: what is added to the log-odds of a click by each category, and by quality; at
+            first, where it drifts.
         bot: which kind of bot the viewer is; None for a human.
     """
 
@@ -119,6 +125,9 @@ class World:
         taste_spread: standard deviation of tastes; 0 makes all viewers alike.
         pace: factor on every duration and delay: 0.1 lives ten times as fast.
         bots: share of the viewers that are bots; which ones follows from the seed.
+        drift: standard deviation of what an hour (times `pace`) changes in each taste, log-odds;
+            qualities change as much by their own spread (see `streamapp.simulate.drift`).
+        drift_from_ms: up to then all is as drawn.
     """
 
     seed: int
@@ -130,19 +139,24 @@ class World:
     taste_spread: float = 1.2
     pace: float = 1.0
     bots: float = 0.0
+    drift: float = 0.0
+    drift_from_ms: int = 0
     catalog: tuple[Item, ...] = field(init=False)
     _viewers: dict[int, Viewer] = field(init=False, repr=False, default_factory=dict)
     _pools: dict[tuple[str, str | None], tuple[Item, ...]] = field(
         init=False, repr=False, default_factory=dict
     )
+    _kept: float = field(init=False, repr=False)
+    _walks: dict[str, Walk] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._kept = memory(self.drift, self.taste_spread)
         self.catalog = tuple(self._item(number) for number in range(self.items))
 
     def _item(self, number: int) -> Item:
         draw = Random(f"{self.seed}:item:{number}")
         first, second = draw.sample(range(len(CATEGORIES)), 2)
-        quality = max(-1.5, min(1.5, draw.gauss(0.0, 0.7)))
+        quality = _bounded(draw.gauss(0.0, QUALITY_SPREAD))
         shares = [0.0] * len(CATEGORIES)
         shares[first], shares[second] = 1.0, SECOND_CATEGORY
         kind = draw.choices(KINDS, KIND_WEIGHTS)[0]
@@ -169,13 +183,34 @@ class World:
             self._viewers[number] = known
         return known
 
-    def taste(self, viewer: Viewer, at_ms: int) -> tuple[float, ...]:  # noqa: ARG002
-        """Return the viewer's taste at a time; here it does not change, a subclass may let it."""
-        return viewer.taste
+    def taste(self, viewer: Viewer, at_ms: int) -> tuple[float, ...]:
+        """Return the viewer's taste at a time."""
+        if not self.drift:
+            return viewer.taste
+        *likes, by_quality = viewer.taste
+        return (*self._at(viewer.viewer_id, tuple(likes), self.taste_spread, at_ms), by_quality)
+
+    def quality(self, item: Item, at_ms: int) -> float:
+        """Return what everybody likes in an item at a time."""
+        if not self.drift:
+            return item.quality
+        return _bounded(self._at(item.item_id, (item.quality,), QUALITY_SPREAD, at_ms)[0])
+
+    def _at(
+        self, name: str, start: tuple[float, ...], spread: float, at_ms: int
+    ) -> tuple[float, ...]:
+        walk = self._walks.get(name)
+        if walk is None:
+            walk = Walk(f"{self.seed}:drift:{name}", start, spread, self._kept)
+            self._walks[name] = walk
+        return walk.at(int((at_ms - self.drift_from_ms) / (HOUR_MS * self.pace / STEPS_AN_HOUR)))
 
     def liking(self, viewer: Viewer, item: Item, at_ms: int) -> float:
         """Return taste · item: what the pair adds to the log-odds of a click."""
-        liking: float = sum(map(mul, self.taste(viewer, at_ms), item.vector))
+        taste = self.taste(viewer, at_ms)
+        liking: float = sum(map(mul, taste, item.vector))
+        if self.drift:
+            liking += taste[-1] * (self.quality(item, at_ms) - item.quality)
         return liking
 
     def click_probability(
@@ -199,3 +234,7 @@ class World:
                 if item.kind in surface.kinds and category in (None, item.category)
             )
         return self._pools[key]
+
+
+def _bounded(quality: float) -> float:
+    return max(-QUALITY_MOST, min(QUALITY_MOST, quality))

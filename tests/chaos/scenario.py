@@ -17,7 +17,7 @@ from tests.chaos.crew import Crew, Storm
 from tests.chaos.freshness import Freshness, Recovery
 from tests.chaos.load import Audience, Load, plan, send_catalog, send_one_more
 from tests.chaos.network import How, ProxiedBroker, Proxy
-from tests.chaos.settle import settled
+from tests.chaos.settle import lists_are_made, settled
 from tests.chaos.verdict import Verdict, judge
 from tests.kafka.cluster import make_topics
 
@@ -182,6 +182,7 @@ async def round_of(
             await sending
             await settled(settings)
             await asyncio.sleep(CLICK_WINDOW_MS / 1000 + QUIET_SECONDS)
+            await lists_are_made()
         await crew.stop()
         seen = await judge(settings)
         kept = await _continued(settings, directory, audience, crew)
@@ -210,6 +211,7 @@ async def _continued(
         await send_one_more(settings, audience)
         await settled(settings)
         await asyncio.sleep(QUIET_SECONDS)
+        await lists_are_made()
         await heirs.stop()
     finally:
         heirs.kill()

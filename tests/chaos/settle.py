@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 
 from streamapp.engine import clients
+from streamapp.engine.roles import ROLES
+from streamapp.processors.candidates import SETTLE_MS
 from streamapp.settings import Settings
 from tests.chaos.verdict import INPUTS
 from tests.kafka.cluster import committed, ends
 
+AHEAD_SECONDS = 3.0
+"""How far in the future an event may be."""
+
+REPORT_SECONDS = 10.0
+"""Until stream time has gone on with the clock, and what is due then has been committed."""
+
 Place = tuple[str, int]
 """A topic and a partition."""
 
-STAGES = (("ingest", INPUTS), ("signals", ["activity.items", "activity.queries"]))
+STAGES = (("ingest", INPUTS), ("signals", ROLES["signals"].inputs))
 
 
 async def settled(settings: Settings, within: float = 90.0) -> None:
@@ -31,7 +41,16 @@ async def settled(settings: Settings, within: float = 90.0) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _behind(settings: Settings, role: str, topics: list[str]) -> list[tuple[Place, int, int]]:
+async def lists_are_made() -> None:
+    """Wait until the trending lists of a full minute are out that all that was sent came before."""
+    now = time.time()
+    minute = ((now + AHEAD_SECONDS) // 60 + 1) * 60
+    await asyncio.sleep(minute - now + SETTLE_MS / 1000 + REPORT_SECONDS)
+
+
+async def _behind(
+    settings: Settings, role: str, topics: Sequence[str]
+) -> list[tuple[Place, int, int]]:
     done = await committed(settings, role, topics)
     end = await ends(settings, topics)
     short = {place: done.get(place, 0) for place in end if done.get(place, 0) < end[place]}

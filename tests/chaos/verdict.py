@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from math import isclose
 from typing import Any
 
 from streamapp.engine.records import Record
+from streamapp.features.affinities import Affinities
 from streamapp.settings import Settings
 from tests.kafka.cluster import last_by_key, read_all
-from tests.oracles.items import Event, differences, expected_items, without_duplicates
+from tests.oracles.items import (
+    MINUTE,
+    Event,
+    differences,
+    expected_items,
+    without_duplicates,
+)
+from tests.oracles.profiles import expected_profiles
+from tests.oracles.queries import expected_queries, query_differences
+from tests.oracles.trending import expected_trending, seen_in
 from tests.oracles.viewers import expected_recent
 
 IMPRESSIONS = "events.impressions"
@@ -50,7 +61,11 @@ async def judge(settings: Settings) -> Verdict:
     verdict.counts["events"] = len(events)
     catalog = last_by_key(await read_all(settings, ["catalog.items"]))
     _items(verdict, await read_all(settings, ["signals.items"]), events, catalog)
-    _viewers(verdict, await read_all(settings, ["signals.viewers"]), events)
+    signals = await read_all(settings, ["signals.viewers"])
+    _viewers(verdict, signals, events)
+    _profiles(verdict, signals, events, catalog)
+    _queries(verdict, await read_all(settings, ["signals.queries"]), events)
+    _trending(verdict, await read_all(settings, ["candidates.trending"]), events, catalog)
     _activity(verdict, await read_all(settings, ["activity.items"]), events)
     _examples(verdict, await read_all(settings, ["training.examples"]), events)
     _rejected(verdict, await read_all(settings, ["events.rejected"]), unusable)
@@ -90,7 +105,11 @@ def _event(record: Record) -> dict[str, Any] | None:
 
 
 def _last(records: Iterable[Record]) -> dict[str, Any]:
-    return {k.decode(): json.loads(v) for k, v in last_by_key(records).items() if k and v}
+    return _parsed(last_by_key(records))
+
+
+def _parsed(values: dict[bytes | None, bytes | None]) -> dict[str, Any]:
+    return {k.decode(): json.loads(v) for k, v in values.items() if k and v}
 
 
 def _items(
@@ -99,8 +118,7 @@ def _items(
     events: list[Event],
     catalog: dict[bytes | None, bytes | None],
 ) -> None:
-    known = {k.decode(): json.loads(v) for k, v in catalog.items() if k and v}
-    expected = expected_items(events, catalog=known)
+    expected = expected_items(events, catalog=_parsed(catalog))
     verdict.counts["items"] = len(expected)
     wrong = differences(_last(records), expected)
     verdict.wrong += [f"signals.items {line}" for line in wrong]
@@ -133,6 +151,68 @@ def _first_difference(got: list[Any], expected: list[Any]) -> str:
     return f"recent[{at}] {got[at]}, expected {expected[at]}"
 
 
+def _profiles(
+    verdict: Verdict,
+    records: list[Record],
+    events: list[Event],
+    catalog: dict[bytes | None, bytes | None],
+) -> None:
+    """Compare all else that is said of viewers; of creators as many as a profile can hold."""
+    last, expected = _last(records), expected_profiles(events, catalog=_parsed(catalog))
+    for viewer, profile in expected.items():
+        creators = profile["affinity"]["creator"]
+        if len(creators) > Affinities.LIMIT and viewer in last:
+            profile["affinity"]["creator"] = last[viewer]["affinity"]["creator"]
+        else:
+            verdict.counts["affinities to creators"] += len(creators)
+    wrong = differences(last, expected)
+    verdict.wrong += [f"signals.viewers {line}" for line in wrong]
+
+
+def _queries(verdict: Verdict, records: list[Record], events: list[Event]) -> None:
+    expected = expected_queries(events)
+    verdict.counts["queries"] = len(expected)
+    wrong = query_differences(_last(records), expected)
+    verdict.wrong += [f"signals.queries {line}" for line in wrong]
+
+
+def _trending(
+    verdict: Verdict,
+    records: list[Record],
+    events: list[Event],
+    catalog: dict[bytes | None, bytes | None],
+) -> None:
+    """Each list must be as at its own time, and that after all that happened."""
+    last, known, seen = _last(records), _parsed(catalog), seen_in(events)
+    mark_ms = mark_after(event for _, event in events)
+    times = {mark_ms, *(record["as_of_ms"] for record in last.values())}
+    expected = {at_ms: expected_trending(seen, known, at_ms) for at_ms in times}
+    verdict.counts["trending lists"] = len(expected[mark_ms])
+    for name in sorted(last.keys() | set.intersection(*map(set, expected.values()))):
+        if name not in last or last[name]["as_of_ms"] < mark_ms:
+            verdict.wrong.append(f"candidates.trending {name}: none as of {mark_ms} or later")
+            continue
+        must = expected[last[name]["as_of_ms"]].get(name, [])
+        listed = [(item["item_id"], item["score"]) for item in last[name]["items"]]
+        if not _same_list(listed, must):
+            verdict.wrong.append(f"candidates.trending {name}: {listed}, expected {must}")
+
+
+def mark_after(events: Iterable[dict[str, Any]]) -> int:
+    """Return the first full minute after all events."""
+    newest_ms: int = max(event["occurred_at_ms"] for event in events)
+    return (newest_ms // MINUTE + 1) * MINUTE
+
+
+def _same_list(listed: list[tuple[str, float]], expected: list[tuple[str, float]]) -> bool:
+    """Say whether two lists are the same, to 1e-9; where scores are equal any order is."""
+    scores = dict(expected)
+    return len(listed) == len(expected) and all(
+        isclose(score, best, rel_tol=1e-9) and isclose(score, scores.get(item, 0.0), rel_tol=1e-9)
+        for (item, score), (_, best) in zip(listed, expected, strict=True)
+    )
+
+
 def _activity(verdict: Verdict, records: list[Record], events: list[Event]) -> None:
     """The deltas of each item must add up to what its events count."""
     verdict.counts["deltas"] = len(records)
@@ -153,7 +233,7 @@ def _activity(verdict: Verdict, records: list[Record], events: list[Event]) -> N
 
 
 def _examples(verdict: Verdict, records: list[Record], events: list[Event]) -> None:
-    """Each slot shown gives one example at most: none if its slate came after a later event."""
+    """Each slot shown gives one example of a kind at most: none if it came after a later event."""
     shown = {
         (event["viewer_id"], f"{event['request_id']}:{slot['position']}")
         for topic, event in without_duplicates(events)
@@ -161,12 +241,12 @@ def _examples(verdict: Verdict, records: list[Record], events: list[Event]) -> N
         for slot in event["items"]
     }
     rows = [json.loads(record.value or b"") for record in records]
-    seen = Counter((row["viewer_id"], row["example_id"]) for row in rows)
+    seen = Counter((row["viewer_id"], row["example_id"], row["kind"]) for row in rows)
     verdict.counts["examples"] = len(rows)
-    verdict.counts["slots without one"] = len(shown - seen.keys())
+    verdict.counts["slots without one"] = len(shown - {key[:2] for key in seen})
     for key, count in seen.items():
-        if count > 1 or key not in shown:
-            said = "nobody saw it" if key not in shown else f"{count} times"
+        if count > 1 or key[:2] not in shown:
+            said = "nobody saw it" if key[:2] not in shown else f"{count} times"
             verdict.wrong.append(f"training.examples {key}: {said}")
 
 

@@ -17,6 +17,11 @@ coec          prior · (clicks + 1)/(expected clicks + 1), as signals.items has 
 Rates are over all of the earlier part, not the last hours: of the few clicks a half-life of 6 h
 would leave none. The places are estimated first, and expected clicks then counted with what was
 found, as if that had been known from the start.
+
+Last, the learner foretells all of the logs in time order, against the baselines of `prequential`.
+The logs name no viewers: four features stand for one. What is known of a slot: campaign, place,
+item, the viewer's features. With 207 clicks in 40,000 impressions this can show that
+it runs and stays calibrated; it decides nothing.
 """
 
 from __future__ import annotations
@@ -40,11 +45,19 @@ from streamapp import replay
 from streamapp.features import rates
 from streamapp.features.queries import corrected_rate
 from streamapp.settings import Settings
+from streamapp.signals import FeatureSpec
 from tests import logs
+from tests.evaluation import prequential
+from tests.evaluation.prequential import Play
 from tests.evaluation.scoring import Draws, Estimate, Shown, Vector
 
 Row = dict[str, str]
 COMPARED_WITH = "raw"
+PRIOR = 0.005
+SPEC = FeatureSpec(
+    names=("surface", "position", "viewer", "item", *(f"user_feature_{n}" for n in range(4))),
+    crosses=(("user_feature_0", "item"), ("user_feature_2", "item")),
+)
 
 
 class Counts(NamedTuple):
@@ -174,6 +187,23 @@ def predictions(learnt: Learnt, rows: Iterable[Row]) -> dict[str, list[float]]:
     return found
 
 
+def plays(rows: Iterable[Row]) -> list[Play]:
+    """Return the slots in time order, as the learner takes them."""
+    return [
+        Play(
+            logs.viewer_of(row),
+            logs.item_of(row),
+            logs.time_of(row),
+            {f"user_feature_{n}": row[f"user_feature_{n}"] for n in range(4)},
+            row["click"] == "1",
+            surface=row["campaign"],
+            position=int(row["position"]),
+            among=row["campaign"],
+        )
+        for row in sorted(rows, key=lambda row: (logs.time_of(row), row["id"]))
+    ]
+
+
 def table(evaluation: Evaluation) -> Table:
     """Return the scores as a person reads them."""
     shown = Table("foretold by", box=None, header_style="dim")
@@ -200,7 +230,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not logs.OPEN_BANDIT.exists():
         console.print(f"the logs are not at {logs.OPEN_BANDIT}: see zr-obp on GitHub, obd/")
         return 2
-    rows = [row for row in logs.open_bandit() if row["id"].startswith(args.policy)]
+    everything = logs.open_bandit()
+    rows = [row for row in everything if row["id"].startswith(args.policy)]
     found = evaluate(rows, args.share, args.resamples, args.seed)
     console.print(
         f"learnt from {found.learnt_from[0]:,} impressions with {found.learnt_from[1]} clicks, "
@@ -209,6 +240,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for campaign, places in found.places.items():
         console.print(f"{campaign}: clicked by place {', '.join(f'{p:.4f}' for p in places)}")
     console.print(table(found))
+    slots = plays(everything)
+    of = prequential.scores(
+        slots, prequential.foretell(slots, SPEC, PRIOR), args.resamples, args.seed
+    )
+    clicks = sum(slot.happened for slot in slots)
+    title = f"the learner: {len(slots):,} impressions of both policies, {clicks} clicks"
+    console.print("", prequential.table(of, title), sep="\n")
+    console.print(f"{prequential.microseconds(slots, SPEC, PRIOR):.1f} µs of CPU time an example\n")
     console.print(f"in brackets: 95 % of {args.resamples:,} draws of the viewers, seed {args.seed}")
     return 0
 

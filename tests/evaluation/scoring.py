@@ -79,15 +79,25 @@ class Draws:
         Pairs are of one kind, and weigh as often as both their viewers were drawn.
         """
         above, pairs = np.zeros(len(self._times)), np.zeros(len(self._times))
-        for at in np.flatnonzero(self._clicked):
-            others = ~self._clicked & (self._among == self._among[at])
-            won = np.where(others, np.sign(scores[at] - scores) / 2.0 + 0.5, 0.0)
-            weight = self._times[:, self._viewer[at]]
-            above += weight * (self._times @ self._by_viewer(won))
-            pairs += weight * (self._times @ self._by_viewer(others.astype(float)))
+        for kind in np.unique(self._among):
+            won, met = self._pairs(scores, self._among == kind)
+            above += ((self._times @ won) * self._times).sum(axis=1)
+            pairs += ((self._times @ met) * self._times).sum(axis=1)
         with np.errstate(invalid="ignore"):  # a draw without any click says nothing
             share: Vector = above / pairs
         return share
+
+    def _pairs(self, scores: Vector, of: npt.NDArray[np.bool_]) -> tuple[Vector, Vector]:
+        """Return, by viewer of what was clicked and viewer of what was not, pairs won and all."""
+        _, rank = np.unique(scores[of], return_inverse=True)
+        clicked, viewer = self._clicked[of], self._viewer[of]
+        won = np.zeros((self._viewers, self._viewers))
+        for other in np.unique(viewer[~clicked]):
+            passed = np.bincount(rank[~clicked & (viewer == other)], minlength=len(rank))
+            below = np.cumsum(passed) - passed / 2.0
+            won[:, other] = np.bincount(viewer[clicked], below[rank[clicked]], self._viewers)
+        counts = [np.bincount(viewer[one], minlength=self._viewers) for one in (clicked, ~clicked)]
+        return won, np.outer(*counts).astype(float)
 
     def _by_viewer(self, values: Vector) -> Vector:
         sums: Vector = np.bincount(self._viewer, values, self._viewers).astype(float)

@@ -8,7 +8,17 @@ from random import Random
 import pytest
 
 from tests import logs
-from tests.evaluation.open_bandit import Row, evaluate, learn, main, predictions
+from tests.evaluation.open_bandit import (
+    PRIOR,
+    SPEC,
+    Row,
+    evaluate,
+    learn,
+    main,
+    plays,
+    predictions,
+)
+from tests.evaluation.prequential import MODEL, foretell, scores
 
 BEGIN = datetime(2019, 11, 24, tzinfo=UTC)
 
@@ -23,6 +33,17 @@ def test_the_clicks_of_a_week_do_not_tell_corrected_rates_from_raw_ones():
     (corrected,) = [score for score in found.scores if score.name == "corrected"]
     assert not corrected.log_loss_over_raw.decides
     assert not corrected.auc_over_raw.decides
+
+
+def test_the_learner_runs_on_both_policies_and_stays_calibrated_but_207_clicks_decide_little():
+    slots = plays(logs.open_bandit())
+    assert (len(slots), sum(slot.happened for slot in slots)) == (40_000, 207)
+    found = {
+        score.name: score for score in scores(slots, foretell(slots, SPEC, PRIOR), 200, seed=1)
+    }
+    assert found[MODEL].calibration == pytest.approx(1.0, abs=0.1)
+    assert not found["constant"].log_loss_over_model.decides
+    assert not found["hour_old"].log_loss_over_model.decides
 
 
 EXAMINED = (1.0, 0.5, 0.2)

@@ -96,6 +96,14 @@ def accepted(events: Iterable[Event], stream_time_ms: float | None) -> tuple[lis
     return unique, newest_ms if stream_time_ms is None else stream_time_ms
 
 
+def of_each_viewer(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Return the events of each viewer, in their order."""
+    by_viewer: dict[str, list[Event]] = defaultdict(list)
+    for topic, event in events:
+        by_viewer[event["viewer_id"]].append((topic, event))
+    return by_viewer
+
+
 def viewers_of(item_id: str, events: Iterable[Event]) -> set[str]:
     """Return who ever acted on an item, other than to follow its creator, or watched it."""
     return {

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from streamapp.features.catalog import Catalog
+from streamapp.features.item_signals import ItemSignals
 from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Cut, Processor, Row
 from streamapp.processors.items import Items, ItemsSettings
@@ -91,7 +92,7 @@ class Stage:
 
 
 class Pipeline:
-    """viewers → items and queries, with everything they emit.
+    """viewers → items and queries, with everything they emit; viewers know signals.items.
 
     Attributes:
         emitted: records by topic, in order: key and value.
@@ -105,9 +106,12 @@ class Pipeline:
     ) -> None:
         self.catalog = Catalog()
         self.parameters = Parameters()
+        self.item_signals = ItemSignals()
         viewers = viewers or ViewersSettings()
         items = items or ItemsSettings()
-        self.viewers = Stage(lambda: Viewers(self.catalog, self.parameters, viewers))
+        self.viewers = Stage(
+            lambda: Viewers(self.catalog, self.parameters, viewers, self.item_signals)
+        )
         self.items = Stage(lambda: Items(self.catalog, self.parameters, items))
         searched = queries or QueriesSettings()
         self.queries = Stage(lambda: Queries(self.parameters, searched))
@@ -165,6 +169,8 @@ class Pipeline:
     def _emit(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         assert key is not None
         self.emitted.setdefault(topic, []).append((key.decode(), value))
+        if topic == "signals.items":
+            self.item_signals.update(key.decode(), value)
 
     def records(self, topic: str) -> list[Any]:
         """Return all records of an output topic as parsed JSON, None for a deletion."""

@@ -20,6 +20,7 @@ from tests.oracles.items import (
     accepted,
     in_force_of,
     is_complete,
+    of_each_viewer,
     playbacks,
     ratio,
     until_closed,
@@ -58,13 +59,10 @@ def expected_profiles(
         parameters: records of control.parameters.
     """
     unique, end_ms = accepted(events, stream_time_ms)
-    by_viewer: dict[str, list[Event]] = defaultdict(list)
-    for topic, event in unique:
-        by_viewer[event["viewer_id"]].append((topic, event))
     prior = in_force_of(list(parameters))
     return {
         viewer_id: _profile(viewer_id, mine, end_ms, catalog or {}, prior)
-        for viewer_id, mine in by_viewer.items()
+        for viewer_id, mine in of_each_viewer(unique).items()
     }
 
 
@@ -106,7 +104,10 @@ def _profile(
 
 def _latest(happened: list[tuple[int, str]]) -> list[str]:
     """Return items, each once, by the newest time it happened to them; of one time by id."""
-    newest = {item: max(t for t, other in happened if other == item) for _, item in happened}
+    times: dict[str, list[int]] = defaultdict(list)
+    for time_ms, item in happened:
+        times[item].append(time_ms)
+    newest = {item: max(of) for item, of in times.items()}
     return sorted(newest, key=lambda item: (-newest[item], item))
 
 

@@ -10,9 +10,10 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from math import fsum
 from typing import Any, NamedTuple
+
+import mmh3
 
 from tests.oracles.items import (
     HALF_LIVES,
@@ -21,6 +22,7 @@ from tests.oracles.items import (
     Event,
     Expected,
     in_force_of,
+    of_each_viewer,
     position_ctr,
     velocity,
     without_duplicates,
@@ -57,8 +59,9 @@ def expected_queries(
     unique = without_duplicates(events)
     known = in_force_of(list(parameters))
     counted: dict[str, list[Counted]] = defaultdict(list)
-    for one in (*_searches(unique, known), *_clicks(unique), *_reformulations(unique)):
-        counted[one.query].append(one)
+    for mine in of_each_viewer(unique).values():
+        for one in (*_searches(mine, known), *_clicks(mine), *_reformulations(mine)):
+            counted[one.query].append(one)
     return {query: _signal(query, ones, known) for query, ones in counted.items()}
 
 
@@ -86,6 +89,7 @@ def _searches(events: list[Event], known: Callable[[str, int], Any]) -> Iterator
 
 
 def _clicks(events: list[Event]) -> Iterator[Counted]:
+    """Yield what the clicks of one viewer count."""
     for topic, click in events:
         if topic != "events.clicks" or click["action"] != "click":
             continue
@@ -106,8 +110,7 @@ def _clicks(events: list[Event]) -> Iterator[Counted]:
 
 
 def _place(event: Event) -> tuple[int, bytes]:
-    digest = blake2b(event[1]["event_id"].encode(), digest_size=8).digest()
-    return event[1]["occurred_at_ms"], digest
+    return event[1]["occurred_at_ms"], mmh3.hash_bytes(event[1]["event_id"])[:8]
 
 
 def _could_be_on(events: list[Event], click: dict[str, Any]) -> list[Event]:
@@ -117,7 +120,6 @@ def _could_be_on(events: list[Event], click: dict[str, Any]) -> list[Event]:
         (topic, event)
         for topic, event in events
         if topic == "events.impressions"
-        and event["viewer_id"] == click["viewer_id"]
         and request_id in (None, event["request_id"])
         and 0 <= click["occurred_at_ms"] - event["occurred_at_ms"] <= within
         and any(slot["item_id"] == click["item_id"] for slot in event["items"])
@@ -125,6 +127,7 @@ def _could_be_on(events: list[Event], click: dict[str, Any]) -> list[Event]:
 
 
 def _reformulations(events: list[Event]) -> Iterator[Counted]:
+    """Yield which searches of one viewer were given up."""
     owners = [
         (max(_could_be_on(events, click), key=_place, default=None), click["occurred_at_ms"])
         for topic, click in events
@@ -133,12 +136,7 @@ def _reformulations(events: list[Event]) -> Iterator[Counted]:
     searches = sorted(filter(_is_search, events), key=_place)
     for n, first in enumerate(searches):
         query, from_ms = normal_form(first[1]["query"]), first[1]["occurred_at_ms"]
-        following = [
-            second
-            for second in searches[n + 1 :]
-            if second[1]["viewer_id"] == first[1]["viewer_id"]
-        ]
-        for at, second in enumerate(following):
+        for at, second in enumerate(searches[n + 1 :]):
             to_ms = second[1]["occurred_at_ms"]
             if to_ms - from_ms > MINUTE:
                 break

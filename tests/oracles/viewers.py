@@ -51,6 +51,22 @@ class ExpectedExample(NamedTuple):
     served_at_ms: int
     labelled_at_ms: int
     clicked: bool
+    actions: tuple[str, ...] = ()
+
+
+class ExpectedCompletion(NamedTuple):
+    """What must be said of one item that was played."""
+
+    viewer_id: str
+    request_id: str
+    item_id: str
+    position: int
+    served_at_ms: int
+    labelled_at_ms: int
+    clicked: bool
+    watched_ms: int
+    completed: bool
+    watched_share: float | None
 
 
 def expected_examples(
@@ -70,7 +86,7 @@ def expected_examples(
     times = [event["occurred_at_ms"] for _, event in unique]
     reached = [max(times[: i + 1]) for i in range(len(times))]
     end_ms = max(times, default=0) if stream_time_ms is None else stream_time_ms
-    clicked = _clicked(unique, reached, window_ms)
+    done = _done(unique, reached, window_ms)
     examples = []
     for i, (topic, event) in enumerate(unique):
         if topic != "events.impressions" or _comes_late(unique, i):
@@ -78,6 +94,7 @@ def expected_examples(
         due_ms = event["occurred_at_ms"] + window_ms(event["surface"])
         if end_ms > due_ms:
             for slot, shown in enumerate(event["items"]):
+                actions = done[i, slot]
                 examples.append(
                     ExpectedExample(
                         event["viewer_id"],
@@ -86,10 +103,75 @@ def expected_examples(
                         shown["position"],
                         event["occurred_at_ms"],
                         due_ms,
-                        (i, slot) in clicked,
+                        "click" in actions,
+                        tuple(sorted(actions - {"click"})),
                     )
                 )
     return sorted(examples)
+
+
+def expected_completions(
+    events: Iterable[Event],
+    window_ms: Callable[[str], int],
+    stream_time_ms: float | None = None,
+) -> list[ExpectedCompletion]:
+    """Return the examples of the playbacks that slates led to and whose time is over, sorted."""
+    unique = without_duplicates(events)
+    times = [event["occurred_at_ms"] for _, event in unique]
+    reached = [max(times[: i + 1]) for i in range(len(times))]
+    end_ms = max(times, default=0) if stream_time_ms is None else stream_time_ms
+    done, begun = _done(unique, reached, window_ms), _begun(unique, reached, window_ms)
+    examples = []
+    for shown in dict.fromkeys(shown for shown, _ in begun):
+        impression = unique[shown][1]
+        served_ms = impression["occurred_at_ms"]
+        window_over_ms = served_ms + window_ms(impression["surface"])
+        mine = {slot: beats for (of, slot), beats in begun.items() if of == shown}
+        durations = [
+            _duration([beat for i, beat in beats if reached[i] <= window_over_ms])
+            for beats in mine.values()
+        ]
+        due_ms = served_ms + min(max(durations), 12 * 60 * MINUTE) + 30 * MINUTE
+        if end_ms <= due_ms:
+            continue
+        for slot, beats in mine.items():
+            known = [beat for i, beat in beats if reached[i] <= due_ms]
+            watched_ms, duration_ms = max(beat["watched_ms"] for beat in known), _duration(known)
+            examples.append(
+                ExpectedCompletion(
+                    impression["viewer_id"],
+                    impression["request_id"],
+                    impression["items"][slot]["item_id"],
+                    impression["items"][slot]["position"],
+                    served_ms,
+                    due_ms,
+                    "click" in done[shown, slot],
+                    watched_ms,
+                    is_complete(known),
+                    min(watched_ms / duration_ms, 1.0) if duration_ms else None,
+                )
+            )
+    return sorted(examples, key=str)
+
+
+def _duration(beats: list[dict[str, Any]]) -> int:
+    """Return the duration last said, 0 if none was."""
+    said = [beat["duration_ms"] for beat in beats if beat.get("duration_ms")]
+    return said[-1] if said else 0
+
+
+def _begun(
+    events: list[Event], reached: list[int], window_ms: Callable[[str], int]
+) -> dict[tuple[int, int], list[tuple[int, dict[str, Any]]]]:
+    """Return the heartbeats, with their places, of the playback that each slot led to first."""
+    place = {id(event): i for i, (_, event) in enumerate(events)}
+    begun: dict[tuple[int, int], list[tuple[int, dict[str, Any]]]] = {}
+    for beats in sorted(playbacks(events), key=lambda beats: place[id(beats[0])]):
+        first, event = place[id(beats[0])], beats[0]
+        found = _open_slot(events, first, event, reached, window_ms)
+        if found is not None and not _comes_late(events, found[0]):
+            begun.setdefault(found, [(place[id(beat)], beat) for beat in beats])
+    return begun
 
 
 def _comes_late(events: list[Event], i: int) -> bool:
@@ -101,26 +183,37 @@ def _comes_late(events: list[Event], i: int) -> bool:
     )
 
 
-def _clicked(
+def _done(
     events: list[Event], reached: list[int], window_ms: Callable[[str], int]
-) -> set[tuple[int, int]]:
-    """Return the slots clicked in time: index of the impression, index of the slot."""
-    clicked = set()
-    for i, (topic, click) in enumerate(events):
-        if topic != "events.clicks" or click["action"] != "click":
-            continue
-        shown = _shown_last(events[:i], click)
-        if shown is None:
-            continue
-        impression = events[shown][1]
-        due_ms = impression["occurred_at_ms"] + window_ms(impression["surface"])
-        if reached[i] <= due_ms:
-            clicked.add((shown, _slot(impression, click)))
-    return clicked
+) -> dict[tuple[int, int], set[str]]:
+    """Return what was done in time by slot: index of the impression, index of the slot."""
+    done: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for i, (topic, event) in enumerate(events):
+        if topic == "events.clicks":
+            found = _open_slot(events, i, event, reached, window_ms)
+            if found is not None:
+                done[found].add(event["action"])
+    return done
+
+
+def _open_slot(
+    events: list[Event],
+    i: int,
+    event: dict[str, Any],
+    reached: list[int],
+    window_ms: Callable[[str], int],
+) -> tuple[int, int] | None:
+    """Return the slot that the event of a place belongs to, if it comes in time."""
+    shown = _shown_last(events[:i], event)
+    if shown is None:
+        return None
+    impression = events[shown][1]
+    due_ms = impression["occurred_at_ms"] + window_ms(impression["surface"])
+    return (shown, _slot(impression, event)) if reached[i] <= due_ms else None
 
 
 def _shown_last(events: list[Event], click: dict[str, Any]) -> int | None:
-    """Return which impression a click belongs to."""
+    """Return which impression an action or playback belongs to."""
     request_id = click.get("request_id")
     candidates = []
     for i, (topic, event) in enumerate(events):

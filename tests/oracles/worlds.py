@@ -93,6 +93,8 @@ def _playback(draw: DrawFn, number: int, time_ms: int) -> list[Event]:
         "playback_id": f"p{number}",
         "duration_ms": draw(st.sampled_from((None, 0, 60_000, 10 * MINUTE))),
     }
+    if draw(st.booleans()):
+        event["request_id"] = draw(st.sampled_from(("r1", "r2")))
     heartbeats: list[Event] = []
     for beat in range(draw(st.integers(1, 5))):
         gap = draw(st.sampled_from((0, 10_000, 29 * MINUTE, 30 * MINUTE, 31 * MINUTE, 2 * HOUR)))

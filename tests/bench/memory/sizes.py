@@ -49,7 +49,10 @@ def parts(holders: Iterable[Any]) -> list[Part]:
 
 
 def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, int]]:
-    """Yield the bytes of each object held, once, with the field that holds it."""
+    """Yield the bytes of each object held, once, with the field that holds it.
+
+    Texts in a list or tuple are ids and names, of which all who hold them share one.
+    """
     if id(value) in _SHARED or id(value) in seen:
         return
     seen.add(id(value))
@@ -64,7 +67,7 @@ def _held(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         yield from (("", each) for pair in value.items() for each in pair)
     elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from (("", each) for each in value)
+        yield from (("", each) for each in value if not isinstance(each, str))
     elif hasattr(value, "__slots__") or hasattr(value, "__dict__"):
         names = [*getattr(value, "__slots__", ()), *getattr(value, "__dict__", ())]
         yield from ((name, getattr(value, name)) for name in names if hasattr(value, name))
@@ -92,6 +95,11 @@ def copied(value: Any) -> Any:
     raise TypeError(f"cannot copy {type(value)}")
 
 
+def _copied_unless_text(value: Any) -> Any:
+    """Copy what a list or tuple holds: one text serves all who hold it."""
+    return value if isinstance(value, str) else copied(value)
+
+
 def _grown(value: bytearray) -> bytearray:
     """Copy a bytearray with the room to grow it got when it grew last."""
     copy = bytearray(memoryview(value)[:-1])
@@ -106,7 +114,7 @@ _COPIES: dict[type, Any] = {
     int: lambda value: value + 0,
     float: lambda value: value + 0.0,
     array: lambda value: array(value.typecode, value),
-    tuple: lambda value: tuple([copied(each) for each in value]),
-    list: lambda value: [copied(each) for each in value],
+    tuple: lambda value: tuple([_copied_unless_text(each) for each in value]),
+    list: lambda value: [_copied_unless_text(each) for each in value],
     dict: lambda value: {copied(key): copied(each) for key, each in value.items()},
 }

@@ -10,7 +10,7 @@ from streamapp.features.co_engagement import (
     CoEngagements,
     shard_of,
 )
-from streamapp.features.recent import ACTIONS, Action, RecentActions
+from streamapp.features.recent import ACTIONS, RecentActions
 from streamapp.signals import PairDelta
 
 START = 1_700_000_040_000
@@ -27,7 +27,7 @@ class Viewer:
         self.sessions = b""
         for n, item_id in enumerate(item_ids):
             at_ms = begin_ms + 1_000 * n
-            self.recent.add(Action(at_ms, f"e{n}", ACTIONS.index("click"), item_id))
+            self.recent.add(at_ms, f"e{n}", ACTIONS.index("click"), item_id)
             self.sessions = sessions.add(self.sessions, at_ms, 0)
 
 

@@ -8,7 +8,7 @@ from streamapp.features.catalog import Catalog
 from streamapp.features.digest import fraction
 from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
-from streamapp.features.recent import ACTIONS, Action
+from streamapp.features.recent import ACTIONS
 from streamapp.features.sessions import add
 from streamapp.features.viewer import Viewer
 from streamapp.signals import SessionVector
@@ -27,7 +27,7 @@ def act(one: Judge, viewer: Viewer, count: int, gap_ms: int = 50, action: str = 
         at_ms = max(viewer.newest_ms, START) + gap_ms
         index = ACTIONS.index(action)
         item_id = "i" if gap_ms < 1_000 else f"i{at_ms}"
-        viewer.recent.add(Action(at_ms, f"e{at_ms}", index, item_id))
+        viewer.recent.add(at_ms, f"e{at_ms}", index, item_id)
         viewer.profile.sessions = add(viewer.profile.sessions, at_ms, 0, clicks=1)
         one.act(viewer, index, at_ms)
         viewer.newest_ms = at_ms

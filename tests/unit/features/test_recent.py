@@ -33,7 +33,7 @@ def published(recent: RecentActions) -> list[RecentAction]:
 def test_the_last_50_are_kept_in_any_order_of_arrival(entries: list[Action]) -> None:
     recent = RecentActions()
     for entry in entries:
-        recent.add(entry)
+        recent.add(*entry)
     assert published(recent) == as_published(entries)
     assert recent.held == min(len(entries), MAX_RECENT)
 
@@ -42,7 +42,7 @@ def test_the_last_50_are_kept_in_any_order_of_arrival(entries: list[Action]) -> 
 def test_those_since_a_time_are_given_newest_first(entries: list[Action], time_ms: int) -> None:
     recent = RecentActions()
     for entry in entries:
-        recent.add(entry)
+        recent.add(*entry)
     newest = sorted(entries, reverse=True)[:MAX_RECENT]
     expected = [(e.occurred_at_ms, e.action, e.item_id) for e in newest]
     given = [(at_ms, action, item_of(item)) for at_ms, action, item in recent.since(time_ms)]
@@ -55,12 +55,12 @@ def test_they_go_on_from_their_row_like_the_original(
 ) -> None:
     recent = RecentActions()
     for entry in entries:
-        recent.add(entry)
+        recent.add(*entry)
     restored = msgspec.json.decode(msgspec.json.encode(recent), type=RecentActions)
     assert restored == recent
     for entry in more:
-        restored.add(entry)
-        recent.add(entry)
+        restored.add(*entry)
+        recent.add(*entry)
     assert restored == recent
 
 
@@ -68,7 +68,7 @@ def test_they_go_on_from_their_row_like_the_original(
 def test_counts_and_the_last_item_are_those_of_the_actions_kept(entries: list[Action]) -> None:
     recent = RecentActions()
     for entry in entries:
-        recent.add(entry)
+        recent.add(*entry)
     kept = as_published(entries)
     for action in ACTIONS:
         mine = [entry.item_id for entry in kept if entry.action == action]
@@ -79,9 +79,9 @@ def test_counts_and_the_last_item_are_those_of_the_actions_kept(entries: list[Ac
 def test_an_action_older_than_50_others_is_not_taken() -> None:
     recent = RecentActions()
     for time_ms in range(1, 51):
-        recent.add(Action(time_ms, "e", 0, "i"))
+        recent.add(time_ms, "e", 0, "i")
     before = published(recent)
-    recent.add(Action(0, "e", 0, "late"))
+    recent.add(0, "e", 0, "late")
     assert published(recent) == before
 
 
@@ -109,7 +109,7 @@ def test_the_items_last_acted_on_in_a_time_are_told_newest_first(
 ) -> None:
     recent = RecentActions()
     for entry in entries:
-        recent.add(entry)
+        recent.add(*entry)
     told = [msgspec.json.decode(b'"%b"' % item) for item in recent.engaged(from_ms, to_ms, most)]
     engaged = [
         action.item_id

@@ -33,7 +33,7 @@ def test_neighbours_are_told_when_there_are_half_more_sessions_than_they_know_of
     item, told = SimilarItem(START, START), []
     for sessions in range(1, 41):
         item.engage(START)
-        if item.must_tell(START, 1.5):
+        if item.must_tell(START, 1.5, START):
             told.append(sessions)
     assert told == [6, 15, 28]  # with the ten of doubt 16, 25, 38: each more than 1.5 times
     assert item.told_ms == START
@@ -41,13 +41,13 @@ def test_neighbours_are_told_when_there_are_half_more_sessions_than_they_know_of
 
 def test_of_an_item_with_few_sessions_left_doubt_counts_for_more() -> None:
     item = engaged(20)
-    assert item.must_tell(START, 1.5)
+    assert item.must_tell(START, 1.5, START)
     later_ms = START + 3 * HALF_LIFE_MS
     for _ in range(6):
         item.engage(later_ms)
-        assert not item.must_tell(later_ms, 1.5)
+        assert not item.must_tell(later_ms, 1.5, later_ms)
     item.engage(later_ms)  # 2.5 sessions and 10 of doubt were known; 9.5 and 10 there are
-    assert item.must_tell(later_ms, 1.5)
+    assert item.must_tell(later_ms, 1.5, later_ms)
 
 
 @given(sessions=st.integers(0, 20), known=st.integers(0, 20), more=st.integers(0, 40))
@@ -57,7 +57,7 @@ def test_when_the_landmark_moves_everything_stays_what_it_is(
     stays, moves = engaged(known), engaged(known)
     at_ms = START + 10 * HALF_LIFE_MS
     for item in (stays, moves):
-        item.must_tell(START, 1.0)
+        item.must_tell(START, 1.0, START)
         item.neighbours.meet("a", 3.0, 5.0)
         for _ in range(sessions):
             item.engage(START)
@@ -69,7 +69,7 @@ def test_when_the_landmark_moves_everything_stays_what_it_is(
         for _ in range(more):
             item.engage(at_ms)
     assert moves.engaged_at(at_ms) == pytest.approx(stays.engaged_at(at_ms))
-    assert moves.must_tell(at_ms, 1.001) == stays.must_tell(at_ms, 1.001)
+    assert moves.must_tell(at_ms, 1.001, at_ms) == stays.must_tell(at_ms, 1.001, at_ms)
     catalog = Catalog()
     catalog.update("a", b'{"item_id":"a"}')
     (one,), (other,) = (item.best(at_ms, catalog, 50) for item in (stays, moves))
@@ -107,7 +107,7 @@ def test_only_active_items_are_listed_and_of_equal_ones_the_first_id_is_first() 
 
 def test_rows_give_an_item_back() -> None:
     item = engaged(3)
-    item.must_tell(START, 1.0)
+    item.must_tell(START, 1.0, START)
     item.neighbours.meet("a", 1.0, 2.0)
     item.neighbours.meet("\n:", 3.0, 2.0)
     item.made_ms, item.basis = START + 5, item.rests_on()
@@ -131,12 +131,12 @@ def test_neighbours_are_to_be_corrected_once_when_they_heard_of_more_than_is_lef
     item = SimilarItem(START, START)
     for _ in range(3):
         item.engage(START)
-    assert not item.must_correct()
-    assert item.must_tell(START, 1.0)
-    item.engage(START + 60_000)
-    item.disengage(START + 60_000)
-    assert not item.must_correct()
+    assert not item.must_correct(START + MINUTE)
+    assert item.must_tell(START, 1.0, START)
+    item.engage(START + MINUTE)
+    item.disengage(START + MINUTE)
+    assert not item.must_correct(START + MINUTE)
     item.disengage(START)
-    assert item.must_correct()
-    assert not item.must_correct()
-    assert item.told_ms == START + 60_000
+    assert item.must_correct(START + MINUTE)
+    assert not item.must_correct(START + MINUTE)
+    assert item.told_ms == START + MINUTE

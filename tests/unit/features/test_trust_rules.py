@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streamapp.features.catalog import Catalog
-from streamapp.features.recent import ACTIONS, Action, RecentActions
+from streamapp.features.recent import ACTIONS, RecentActions
 from streamapp.features.trust_rules import DELIBERATE, REACH_MS, deliberate, found, names
 
 MINUTE = 60_000
@@ -29,7 +29,7 @@ def reasons(actions: Iterable[Sequence[Any]]) -> list[str]:
     recent = RecentActions()
     for number, (ms, item, *named) in enumerate(actions):
         index = ACTIONS.index(named[0] if named else "click")
-        recent.add(Action(START + ms, f"e{number:04d}", index, item))
+        recent.add(START + ms, f"e{number:04d}", index, item)
     acts = recent.since(recent.newest_ms - REACH_MS)
     return names(found(acts, deliberate(acts), catalog()))
 

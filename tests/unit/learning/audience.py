@@ -20,7 +20,7 @@ def examples(
     pool = world.pool(surface)
     for number in range(slates):
         viewer = world.viewer(draw.randrange(world.viewers))
-        for position, (item, _, propensity) in enumerate(
+        for position, (item, _, propensity, _) in enumerate(
             ranker(world, viewer, surface, pool, 0, draw), 1
         ):
             truth = world.click_probability(viewer, item, surface, position, 0)

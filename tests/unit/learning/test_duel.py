@@ -143,8 +143,10 @@ def test_against_an_equal_the_capital_neither_grows_nor_shrinks_on_average(gain)
     assert mean == {0: pytest.approx(1.0), 1: pytest.approx(1.0)}
 
 
-def equal_models(seed: int, *, advantage: float = 0.0, per_example: bool = False) -> Duel:
-    """Let two models meet 20 viewers an hour for 40 hours, 5 examples each.
+def equal_models(
+    seed: int, *, advantage: float = 0.0, examples: int = 5, per_example: bool = False
+) -> Duel:
+    """Let two models meet 20 viewers an hour for 40 hours.
 
     For an hour either of them is much better for a viewer; on average one has the advantage.
     """
@@ -152,7 +154,7 @@ def equal_models(seed: int, *, advantage: float = 0.0, per_example: bool = False
     for number in range(40 * 20):
         at_ms = number // 20 * 2 * HOUR
         taste = draw.choice((-0.5, 0.5))
-        for example in range(5):
+        for example in range(examples):
             viewer = f"{number}:{example}" if per_example else f"{number % 20}"
             difference = advantage + taste + draw.gauss(0.0, 0.05)
             duel.update(viewer, difference, 0.0, at_ms)
@@ -160,9 +162,23 @@ def equal_models(seed: int, *, advantage: float = 0.0, per_example: bool = False
 
 
 def test_an_equal_is_promoted_at_most_as_often_as_alpha_says_though_one_looks_all_the_time():
-    outcomes = [equal_models(seed).decided for seed in range(400)]
+    outcomes = [equal_models(seed, examples=2).decided for seed in range(400)]
     assert outcomes.count("challenger") <= 0.05 * 400
     assert outcomes.count("champion") <= 0.05 * 400
+
+
+def test_viewers_who_come_back_with_their_tastes_promote_no_equal():
+    # 40 viewers; each is served better by one of the models for good, as many by either.
+    promoted = 0
+    for seed in range(100):
+        draw, duel = random.Random(seed), Duel(DuelSettings())
+        for number in range(600):
+            viewer = draw.randrange(40)
+            for _ in range(3):
+                taste = 0.5 if viewer < 20 else -0.5
+                duel.update(f"{viewer}", taste + draw.gauss(0.0, 0.05), 0.0, number * HOUR // 20)
+        promoted += duel.decided == "challenger"
+    assert promoted <= 0.05 * 100
 
 
 def test_counting_examples_and_not_viewers_would_promote_falsely_most_of_the_time():

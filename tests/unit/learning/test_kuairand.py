@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from streamapp.learning.click_model import ClickModel, ModelSettings
+from streamapp.learning.model_settings import ContestSettings
 from streamapp.signals import Example
+from tests.unit.learning.contests import Taught
 from tests.unit.learning.examples import example
 
 LOG = Path(__file__).parents[3].parent / "shared/data/kuairand/interactions.tsv.gz"
@@ -41,10 +42,10 @@ def plays(column: str) -> Iterator[Example]:
 
 @pytest.mark.parametrize("column", ["label", "long_view"])
 def test_on_real_plays_it_beats_the_item_rate_and_the_constant(column):
-    model = ClickModel("click-all", ModelSettings(prior=0.5, half_life_examples=math.inf))
-    for play in plays(column):
-        model.learn(play)
-    assert model.examples == 20_440
+    model = Taught(ContestSettings(prior=0.5, half_life_examples=math.inf))
+    model.learn_all(plays(column))
+    assert model.contest.champion.learned == 20_440
+    assert model.contest.counts.alarms == 0
     metrics = model.metrics
     assert metrics.log_loss is not None
     assert metrics.auc is not None

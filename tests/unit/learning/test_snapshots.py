@@ -87,7 +87,8 @@ def test_a_restored_publication_owes_what_the_original_owes(first, second):
         original.touch([index])
     restored = Publication()
     for index, weight in model.items():
-        restored.restore(index, original.table.get(index), weight)
+        restored.table.update(index, original.table.get(index))
+        restored.restore(index, weight)
     assert restored.table.checksum == original.table.checksum
     owed = original.publish(model.__getitem__, 8)
     assert restored.publish(model.__getitem__, 8) == owed

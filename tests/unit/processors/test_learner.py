@@ -15,23 +15,26 @@ from hypothesis import strategies as st
 
 from streamapp.errors import ConfigurationError, Rejection
 from streamapp.learning.features import Encoder
+from streamapp.learning.model import Model
+from streamapp.metrics import GAUGES
 from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner, LearnerSettings
-from streamapp.signals import Example, FeatureSpec
+from streamapp.signals import Example, FeatureSpec, Labels
 from tests.unit.learning.examples import World, example
 
 TOPIC = "training.examples"
 MODEL = "click-all"
-EXACT = LearnerSettings(threshold=0.0, warm_up_examples=5)
+EXACT = LearnerSettings(threshold=0.0, warm_up_examples=5, turn_examples=1)
 
 Log = list[tuple[str, dict[str, Any] | None]]
 Rows = dict[bytes, bytes]
 
 
 class Reader:
-    """A scorer that knows only models.weights, and scores with whole versions only."""
+    """A scorer that knows only models.weights, and scores with whole versions of a model only."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = MODEL) -> None:
+        self.model = model
         self.arriving: dict[str, float] = {}
         self.weights: dict[str, float] = {}
         self.epoch = 0
@@ -39,7 +42,9 @@ class Reader:
         self.encoder: Encoder | None = None
 
     def read(self, key: str, value: dict[str, Any] | None) -> None:
-        feature = key.split("/")[1]
+        model, feature = key.split("/")
+        if model != self.model:
+            return
         if feature == "@epoch":
             assert value is not None
             self._close(value)
@@ -81,7 +86,8 @@ def learner(settings: LearnerSettings = EXACT, rows: Rows | None = None) -> Lear
 
 
 def cut(one: Learner, stream_time_ms: int, rows: Rows | None = None) -> Cut:
-    """Take a cut, and keep its rows as a changelog does."""
+    """Let stream time pass, take a cut, and keep its rows as a changelog does."""
+    one.advance(stream_time_ms)
     taken = Cut(stream_time_ms, computed_at_ms=stream_time_ms + 5)
     for key, value in one.cut(taken):
         if rows is not None:
@@ -99,8 +105,22 @@ def log_of(taken: Cut, topic: str = "models.weights") -> Log:
     ]
 
 
+def read_by(model: Model, shown: Example) -> float:
+    """Return what a reader that holds all that was accepted of a model says."""
+    indices = Encoder(model.spec).indices(
+        shown.features,
+        viewer=shown.viewer_id,
+        item=shown.item_id,
+        surface=shown.surface,
+        position=shown.position,
+    )
+    score = model.ftrl.accepted_intercept + sum(map(model.ftrl.accepted, indices))
+    return 1 / (1 + math.exp(-score))
+
+
 def feed(one: Learner, examples: Iterable[Example]) -> None:
     for shown in examples:
+        one.advance(shown.labelled_at_ms)
         one.process(TOPIC, one.decoder(TOPIC)(msgspec.json.encode(shown)))
 
 
@@ -170,16 +190,17 @@ def test_when_cuts_are_taken_does_not_show_in_what_is_learned(history, steps, ot
     }
 
 
-def test_a_reader_gives_the_probability_of_the_model_it_was_told_of():
-    one, reader, shown = learner(), Reader(), stream(400)
+@pytest.mark.parametrize("name", [MODEL, f"{MODEL}.b"])
+def test_a_reader_gives_the_probability_of_the_model_it_was_told_of(name):
+    one, reader, shown = learner(), Reader(name), stream(400)
     for number in range(0, 400, 20):
         feed(one, shown[number : number + 20])
-        for record in log_of(cut(one, shown[number + 19].labelled_at_ms)):
+        for record in log_of(cut(one, shown[number + 19].labelled_at_ms + 40)):
             reader.read(*record)
-        model = one._models["all"]
+        model = one._contests["click-all"].models[name.endswith(".b")]
         assert reader.epoch == model.publication.epoch == number // 20 + 1
         for other in shown[::37]:
-            assert math.isclose(reader.probability(other), model.predict(other), rel_tol=1e-9)
+            assert math.isclose(reader.probability(other), read_by(model, other), rel_tol=1e-9)
 
 
 def test_withheld_changes_keep_a_reader_at_the_published_copy():
@@ -188,14 +209,14 @@ def test_withheld_changes_keep_a_reader_at_the_published_copy():
         feed(one, shown[number : number + 20])
         for record in log_of(cut(one, shown[number + 19].labelled_at_ms)):
             reader.read(*record)
-    model = one._models["all"]
+    model = one._contests["click-all"].champion
     held = {index: model.publication.table.get(int(index)) for index in reader.weights}
     assert reader.weights == held
     assert len(held) == len(model.publication.table)
     gaps = []
     for other in shown[::7]:
-        probability, exact = reader.probability(other), model.predict(other)
-        coordinates = len(model._coordinates(other))
+        probability, exact = reader.probability(other), read_by(model, other)
+        coordinates = len(model.spec.names) + len(model.spec.crosses)
         gap = abs(math.log(probability / (1 - probability)) - math.log(exact / (1 - exact)))
         assert gap < 0.01 * coordinates
         gaps.append(gap)
@@ -239,15 +260,18 @@ def test_an_epoch_that_lost_a_weight_is_not_applied():
 
 def test_a_version_is_its_weights_then_the_epoch_then_the_announcement():
     one = learner()
-    feed(one, [example(900, clicked=True), example(700)])
+    feed(one, [example(700, clicked=True), example(900)])
     taken = cut(one, 1_000)
-    weights, [(key, version)] = log_of(taken), log_of(taken, "models.versions")
+    weights = [record for record in log_of(taken) if record[0].startswith(f"{MODEL}/")]
+    versions = dict(log_of(taken, "models.versions"))
     assert list(taken.outputs) == ["models.weights", "models.versions"]
     assert [key for key, _ in weights][-1] == f"{MODEL}/@epoch"
     assert "@epoch" not in "".join(key for key, _ in weights[:-1])
-    assert {by for _, _, by in taken.outputs["models.weights"]} == {MODEL.encode()}
-    assert key == MODEL
-    close = weights[-1][1]
+    assert {by for key, _, by in taken.outputs["models.weights"] if b".b/" not in (key or b"")} == {
+        MODEL.encode()
+    }
+    assert set(versions) == {MODEL, f"{MODEL}.b"}
+    close, version = weights[-1][1], versions[MODEL]
     assert close is not None
     assert version is not None
     assert close["epoch"] == version["version"] == 1
@@ -255,44 +279,49 @@ def test_a_version_is_its_weights_then_the_epoch_then_the_announcement():
     assert close["as_of_ms"] == version["as_of_ms"] == 900
     assert close["computed_at_ms"] == version["computed_at_ms"] == 1_005
     assert version["examples"] == 2
-    assert set(version["metrics"]) == {"log_loss", "auc", "calibration", "baselines"}
-    assert set(version["metrics"]["baselines"]) == {"item_rate", "constant", "viewer_rate", "both"}
+    assert (version["segment"], version["objective"]) == ("all", "click")
+    assert {"log_loss", "auc", "calibration", "baselines"} <= set(version["metrics"])
+    assert set(version["metrics"]["baselines"]) == {
+        *("constant", "item_rate", "viewer_rate", "both"),
+        *("hour_old", "day_old"),
+    }
 
 
 def test_a_version_comes_at_most_once_a_second_and_what_is_owed_still_comes():
     #  example  ×      ×                         ×
-    #  cut      0    400    999   1000   1500   2300   2300+
-    #  version  ●      ·      ·     ●      ·      ●      ·
+    #  cut      0    400    999   1000   1500   2300   2999   3000
+    #  version  ·      ·      ·     ●      ·      ·      ·      ●
     one = learner()
 
     def versions(now: int) -> int:
-        return len(log_of(cut(one, now), "models.versions"))
+        return [key for key, _ in log_of(cut(one, now), "models.versions")].count(MODEL)
 
     feed(one, [example(0)])
-    assert versions(0) == 1
+    assert versions(0) == 0
     feed(one, [example(400)])
     assert [versions(400), versions(999), versions(1_000), versions(1_500)] == [0, 0, 1, 0]
     feed(one, [example(2_300)])
-    assert [versions(2_300), versions(9_000)] == [1, 0]
+    assert [versions(2_300), versions(2_999), versions(3_000), versions(9_000)] == [0, 0, 1, 0]
 
 
 def test_an_owed_version_survives_a_restart():
     one, rows = learner(), Rows()
     feed(one, [example(0)])
-    cut(one, 0, rows)
-    feed(one, [example(300, clicked=True)])
-    assert not cut(one, 300, rows).outputs
+    cut(one, 1_000, rows)
+    feed(one, [example(1_300, clicked=True)])
+    assert not cut(one, 1_300, rows).outputs
     again = learner(rows=rows)
-    taken = cut(again, 1_000)
-    assert [v and v["version"] for _, v in log_of(taken, "models.versions")] == [2]
-    assert log_of(taken) == log_of(cut(one, 1_000))
+    taken = cut(again, 2_000)
+    assert [v and v["version"] for _, v in log_of(taken, "models.versions")] == [2, 2]
+    assert log_of(taken) == log_of(cut(one, 2_000))
 
 
 def test_a_cut_without_change_writes_nothing():
     one = learner()
     assert list(one.cut(Cut(0, 0))) == []
     feed(one, [example(0)])
-    cut(one, 0)
+    cut(one, 1_000)
+    one.advance(60_000)
     quiet = Cut(60_000, 60_000)
     assert list(one.cut(quiet)) == []
     assert quiet.empty
@@ -303,19 +332,54 @@ def test_a_model_warms_up_and_then_is_champion():
     for second in range(7):
         feed(one, [example(second * 1_000)])
         statuses += [
-            v and v["status"] for _, v in log_of(cut(one, second * 1_000), "models.versions")
+            v and v["status"]
+            for key, v in log_of(cut(one, second * 1_000 + 999), "models.versions")
+            if key == MODEL
+        ]
+        statuses += [
+            v and v["status"]
+            for key, v in log_of(cut(one, second * 1_000 + 1_000), "models.versions")
+            if key == MODEL
         ]
     assert statuses == ["warming"] * 4 + ["champion"] * 3
 
 
 def test_each_segment_is_a_model_of_its_own_whatever_its_name():
     one, rows = learner(), Rows()
-    feed(one, [example(0, segment=segment) for segment in ("all", "market/de", "a-b", "größe")])
-    taken = cut(one, 0, rows)
-    ids = [key for key, _ in log_of(taken, "models.versions")]
-    assert ids == ["click-a-b", "click-all", "click-gr%C3%B6%C3%9Fe", "click-market%2Fde"]
+    segments = ("all", "market/de", "a-b", "größe", "a.b")
+    feed(one, [example(0, segment=segment) for segment in segments])
+    taken = cut(one, 1_000, rows)
+    ids = [key for key, _ in log_of(taken, "models.versions") if not key.endswith(".b")]
+    assert ids == [
+        *("click-a%2Eb", "click-a-b", "click-all"),
+        *("click-gr%C3%B6%C3%9Fe", "click-market%2Fde"),
+    ]
     assert all(key.count("/") == 1 for key, _ in log_of(taken))
-    assert sorted(learner(rows=rows)._models) == ["a-b", "all", "größe", "market/de"]
+    again = learner(rows=rows)
+    assert sorted(one.segment for one in again._contests.values()) == sorted(segments)
+
+
+def test_each_objective_learns_from_the_examples_that_tell_of_it():
+    declared = "click=1,hide=-5,completion=2,watched_share=0.5"
+    one = learner(LearnerSettings(objectives=declared, turn_examples=1))
+    played = Labels(clicked=True, completed=True, watched_share=0.97)
+    feed(one, [example(0), example(1)])
+    feed(one, [msgspec.structs.replace(example(2), kind="completion", labels=played)])
+    versions = [v for _, v in log_of(cut(one, 1_000), "models.versions") if v is not None]
+    told = {v["objective"]: (v["examples"], v["objective_weight"]) for v in versions}
+    assert told == {
+        "click": (2, 1.0),
+        "hide": (2, -5.0),
+        "completion": (1, 2.0),
+        "watched_share": (1, 0.5),
+    }
+
+
+def test_an_objective_that_was_not_asked_for_is_not_learned():
+    one = learner(LearnerSettings(objectives="click=1"))
+    feed(one, [msgspec.structs.replace(example(0), kind="completion")])
+    assert one.rows == 0
+    assert not cut(one, 9_000).outputs
 
 
 def test_rows_are_bounded_by_the_items_shown_last():
@@ -332,23 +396,31 @@ def test_rows_are_bounded_by_the_items_shown_last():
     assert one.rows == len(rows)
 
 
-def test_models_of_another_name_are_left_alone():
+def test_models_of_another_suffix_are_left_alone():
     one, rows = learner(), Rows()
     feed(one, [example(0)])
     cut(one, 0, rows)
-    assert learner(LearnerSettings(model="completion"), rows).rows == 0
+    assert learner(LearnerSettings(suffix="_2"), rows).rows == 0
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a-b", "a b"])
-def test_a_name_that_would_make_keys_ambiguous_is_refused(name):
-    with pytest.raises(ConfigurationError, match="model name"):
-        Learner(LearnerSettings(model=name))
+def test_rows_of_another_version_say_what_to_do():
+    with pytest.raises(ConfigurationError, match="another name"):
+        learner(rows={b"click-all/w/7": b"[1,0.5,0.25,0.1]"})
+
+
+@pytest.mark.parametrize("suffix", ["/b", "-b", " b", ".b"])
+def test_a_suffix_that_would_make_keys_ambiguous_is_refused(suffix):
+    with pytest.raises(ConfigurationError, match="suffix"):
+        Learner(LearnerSettings(suffix=suffix))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"weight": 0.5}, "invalid_field"),
+        ({"weight": 1e300}, "invalid_field"),
+        ({"labels": {"clicked": True, "watched_share": 1.5}}, "invalid_field"),
+        ({"labels": {"clicked": True, "watched_share": None}, "weight": -1.0}, "invalid_field"),
         ({"position": "first"}, "invalid_field"),
         ({"labels": {}}, "missing_field"),
     ],
@@ -366,11 +438,18 @@ def test_bytes_that_are_no_json_are_rejected():
 
 
 def test_gauges_tell_the_quality_and_leave_out_what_is_not_known():
+    def gauges() -> dict[tuple[str, ...], float]:
+        return {(name, *labels.values()): value for name, labels, value in one.labelled_gauges()}
+
     one = learner()
-    assert one.gauges() == {}
+    assert gauges() == {}
     feed(one, [example(0)])
-    assert set(one.gauges()) == {"model_log_loss", "model_baseline_log_loss", "model_examples"}
+    assert ("model_log_loss", MODEL) in gauges()
+    assert ("model_auc", MODEL) not in gauges()
     feed(one, [example(0, clicked=True)])
-    gauges = one.gauges()
-    assert gauges["model_examples"] == 2.0
-    assert {"model_auc", "model_calibration"} <= set(gauges)
+    cut(one, 1_000)
+    assert gauges()["model_examples", MODEL] == 2.0
+    assert gauges()["model_champion", f"{MODEL}.b"] == 0.0
+    assert ("model_baseline_log_loss", MODEL, "hour_old") in gauges()
+    assert {name for name, *_ in gauges()} <= set(GAUGES)
+    assert {"model_auc", "model_calibration", "model_alarms"} <= {name for name, *_ in gauges()}

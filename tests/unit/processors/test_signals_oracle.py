@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamapp.processors.viewers_settings import ViewersSettings
 from streamapp.signals import Example
-from tests.oracles.items import DAY, Event, differences, expected_items
+from tests.oracles.items import DAY, HOUR, MINUTE, Event, differences, expected_items
 from tests.oracles.pipeline import (
     Compact,
     Pipeline,
@@ -22,7 +22,13 @@ from tests.oracles.pipeline import (
 )
 from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
-from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
+from tests.oracles.viewers import (
+    ExpectedCompletion,
+    ExpectedExample,
+    expected_completions,
+    expected_examples,
+    expected_recent,
+)
 from tests.oracles.worlds import shuffled, worlds
 
 WINDOWS = ViewersSettings(click_window_ms=120_000, click_window_ms_by_surface={"search": 15_000})
@@ -47,12 +53,37 @@ def pipeline() -> Pipeline:
     return playing
 
 
-def examples(playing: Pipeline) -> list[ExpectedExample]:
+def given_examples(playing: Pipeline, kind: str) -> list[Example]:
     decoded = [
         msgspec.json.decode(value, type=Example)
         for _, value in playing.emitted.get("training.examples", [])
         if value is not None
     ]
+    return [example for example in decoded if example.kind == kind]
+
+
+def completions(playing: Pipeline) -> list[ExpectedCompletion]:
+    return sorted(
+        [
+            ExpectedCompletion(
+                e.viewer_id,
+                e.request_id,
+                e.item_id,
+                e.position,
+                e.served_at_ms,
+                e.labelled_at_ms,
+                e.labels.clicked,
+                e.labels.watched_ms or 0,
+                bool(e.labels.completed),
+                e.labels.watched_share,
+            )
+            for e in given_examples(playing, "completion")
+        ],
+        key=str,
+    )
+
+
+def examples(playing: Pipeline) -> list[ExpectedExample]:
     return sorted(
         ExpectedExample(
             e.viewer_id,
@@ -62,8 +93,9 @@ def examples(playing: Pipeline) -> list[ExpectedExample]:
             e.served_at_ms,
             e.labelled_at_ms,
             e.labels.clicked,
+            tuple(e.labels.actions),
         )
-        for e in decoded
+        for e in given_examples(playing, "click")
     )
 
 
@@ -79,6 +111,7 @@ def assert_as_expected(playing: Pipeline, events: list[Event], end_ms: int | Non
     )
     assert differences(playing.last("signals.viewers"), profiles) == []
     assert examples(playing) == expected_examples(events, WINDOWS.click_window, end_ms)
+    assert completions(playing) == expected_completions(events, WINDOWS.click_window, end_ms)
 
 
 def finish(playing: Pipeline) -> None:
@@ -89,7 +122,10 @@ def finish(playing: Pipeline) -> None:
 cuts = st.lists(st.integers(0, 100), max_size=6)
 
 
-@given(events=worlds(), cuts=cuts)
+watched_within_a_minute = worlds(("impression", "click", "playback"), st.integers(0, 60))
+
+
+@given(events=worlds() | watched_within_a_minute, cuts=cuts)
 def test_events_in_order_give_what_the_oracle_gives(events: list[Event], cuts: list[int]) -> None:
     playing = pipeline()
     playing.play(events, cuts)
@@ -97,7 +133,7 @@ def test_events_in_order_give_what_the_oracle_gives(events: list[Event], cuts: l
     assert_as_expected(playing, events, playing.viewers.stream_time_ms)
 
 
-@given(data=st.data(), events=worlds(), cuts=cuts)
+@given(data=st.data(), events=worlds() | watched_within_a_minute, cuts=cuts)
 def test_events_in_any_order_give_what_the_oracle_gives(
     data: st.DataObject, events: list[Event], cuts: list[int]
 ) -> None:
@@ -111,7 +147,10 @@ def test_events_in_any_order_give_what_the_oracle_gives(
 clicks_within_a_minute = worlds(("impression", "click"), st.integers(0, 60))
 
 
-@given(data=st.data(), events=worlds() | clicks_within_a_minute, cuts=cuts)
+anything = worlds() | clicks_within_a_minute | watched_within_a_minute
+
+
+@given(data=st.data(), events=anything, cuts=cuts)
 def test_a_kill_at_any_moment_changes_nothing(
     data: st.DataObject, events: list[Event], cuts: list[int]
 ) -> None:
@@ -132,6 +171,35 @@ def test_a_kill_at_any_moment_changes_nothing(
     playing.cut()
     finish(playing)
     assert_as_expected(playing, arriving, playing.viewers.stream_time_ms)
+
+
+much_watched = worlds(
+    ("impression", "impression", "click", "playback", "playback"), st.integers(0, 90)
+)
+
+
+@given(data=st.data(), events=much_watched, cuts=cuts)
+def test_what_came_of_every_playback_is_told_whatever_the_order_cuts_and_kills(
+    data: st.DataObject, events: list[Event], cuts: list[int]
+) -> None:
+    arriving = data.draw(st.just(events) | shuffled(events))
+    kill: Compact = data.draw(st.sampled_from((whole, compacted, half_compacted)))
+    kills = data.draw(st.sets(st.integers(0, len(events)), max_size=5))
+    playing = pipeline()
+    for number, (topic, event) in enumerate(arriving):
+        playing.viewers.send(topic, msgspec.json.encode(event))
+        if number in cuts:
+            playing.cut()
+        if number in kills:
+            playing.viewers.kill(kill)
+    playing.cut()
+    for step_ms in data.draw(st.lists(st.sampled_from((MINUTE, 31 * MINUTE)), max_size=3)):
+        playing.advance(playing.viewers.stream_time_ms + step_ms)
+        playing.viewers.kill(kill)
+    playing.advance(playing.viewers.stream_time_ms + 2 * HOUR)
+    end_ms = playing.viewers.stream_time_ms
+    assert completions(playing) == expected_completions(arriving, WINDOWS.click_window, end_ms)
+    assert examples(playing) == expected_examples(arriving, WINDOWS.click_window, end_ms)
 
 
 @given(data=st.data(), events=worlds(), cuts=cuts)
@@ -199,7 +267,8 @@ def test_the_examples_of_a_slate_come_together(data: st.DataObject, events: list
     seen: Counter[object] = Counter()
     previous = None
     for example in playing.records("training.examples"):
-        slate = (example["viewer_id"], example["request_id"], example["served_at_ms"])
+        names = ("kind", "viewer_id", "request_id", "served_at_ms")
+        slate = tuple(example[name] for name in names)
         seen[slate] += slate != previous
         previous = slate
     assert set(seen.values()) <= {1}

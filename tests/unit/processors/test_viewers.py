@@ -190,6 +190,7 @@ def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
         "last_category": "drama",
         "same_category": 1,
         "category": "drama",
+        "affinity_category": 1,
     }
 
 

@@ -414,10 +414,12 @@ def test_windows_still_open_at_the_end_are_closed_and_what_they_give_is_learned(
     )
     target = run(source, tmp_path / "out")
     examples = values(target, "training.examples")
-    assert [(e["labels"]["clicked"], e["labelled_at_ms"]) for e in examples] == [
-        (True, START + 2 * MINUTE),
-        (False, START + 2 * MINUTE),
+    assert [(e["kind"], e["labels"]["clicked"], e["labelled_at_ms"]) for e in examples] == [
+        ("click", True, START + 2 * MINUTE),
+        ("click", False, START + 2 * MINUTE),
+        ("completion", True, START + HOUR + 30 * MINUTE),
     ]
+    assert examples[2]["labels"]["watched_share"] == 0.5
     counters = last(target, "signals.items")["i1"]["counters"]
     assert counters["closed"]["total"] == 1.0
     assert counters["ratio_sum"]["total"] == 0.5

@@ -23,7 +23,13 @@ from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
 from tests.oracles.similar import expected_engagements, expected_similar
 from tests.oracles.trending import expected_trending, seen_in
-from tests.oracles.viewers import ExpectedExample, expected_examples, expected_recent
+from tests.oracles.viewers import (
+    ExpectedCompletion,
+    ExpectedExample,
+    expected_completions,
+    expected_examples,
+    expected_recent,
+)
 from tests.oracles.worlds import shuffled, worlds
 
 TOPICS = ("events.impressions", "events.clicks", "events.watches")
@@ -78,11 +84,27 @@ class Written:
     @property
     def examples(self) -> list[ExpectedExample]:
         return sorted(
-            ExpectedExample._make(
-                [*(row[name] for name in ExpectedExample._fields[:-1]), row["labels"]["clicked"]]
+            ExpectedExample(
+                **said(row, ExpectedExample._fields[:-2]),
+                clicked=row["labels"]["clicked"],
+                actions=tuple(row["labels"].get("actions", ())),
             )
             for _, row in self.records["training.examples"]
+            if row["kind"] == "click"
         )
+
+    @property
+    def completions(self) -> list[ExpectedCompletion]:
+        completions = [
+            ExpectedCompletion(**said(row, ExpectedCompletion._fields[:-4]), **row["labels"])
+            for _, row in self.records["training.examples"]
+            if row["kind"] == "completion"
+        ]
+        return sorted(completions, key=str)
+
+
+def said(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
 
 
 def assert_as_expected(
@@ -101,6 +123,7 @@ def assert_as_expected(
     profiles = expected_profiles(order, stream_time_ms=end_ms, catalog=known, parameters=parameters)
     assert differences(written.last("signals.viewers"), profiles) == []
     assert written.examples == expected_examples(order, SETTINGS.click_window, end_ms)
+    assert written.completions == expected_completions(order, SETTINGS.click_window, math.inf)
     assert written.records["events.rejected"] == []
 
 
@@ -183,6 +206,7 @@ def test_a_simulated_population_gives_what_the_oracles_give(late_rate):
         assert_trending(written, merged(events), known)
     assert len(written.examples) > 100
     assert any(example.clicked for example in written.examples)
+    assert any(completion.completed for completion in written.completions)
 
 
 def test_what_is_estimated_on_the_way_is_in_force_from_its_time_on():

@@ -1,16 +1,18 @@
-"""The click model on streams whose click probabilities are known."""
+"""A contest on streams whose click probabilities are known."""
 
 import math
 import random
 
+import msgspec
 import pytest
 
 from streamapp.errors import ConfigurationError
-from streamapp.learning.click_model import ClickModel, ModelSettings
-from streamapp.signals import FeatureSpec
+from streamapp.learning.model_settings import ContestSettings, ModelSettings
+from streamapp.signals import Example, FeatureSpec, Labels
+from tests.unit.learning.contests import Taught
 from tests.unit.learning.examples import World, example, sampled
 
-NO_DECAY = ModelSettings(half_life_examples=math.inf)
+NO_DECAY = ContestSettings(half_life_examples=math.inf)
 
 
 def mean_loss(pairs: list[tuple[float, bool]]) -> float:
@@ -18,7 +20,7 @@ def mean_loss(pairs: list[tuple[float, bool]]) -> float:
 
 
 def test_it_beats_the_item_rate_and_comes_near_the_truth():
-    world, model = World(seed=1), ClickModel("click-all", NO_DECAY)
+    world, model = World(seed=1), Taught(NO_DECAY)
     learned, best = [], []
     for one, truth in world.shown(25_000):
         learned.append((model.learn(one), one.labels.clicked))
@@ -44,7 +46,7 @@ def test_a_prediction_at_position_1_is_free_of_where_an_item_was_shown():
     world = World(seed=2, viewers=1, items=2, categories=1)
     world.appeal = {0: 0.0, 1: 0.0}
     world.taste = {(0, 0): 0.0}
-    model, rng = ClickModel("click-all", NO_DECAY), random.Random(4)
+    model, rng = Taught(NO_DECAY), random.Random(4)
     shown, clicks = [0, 0], [0, 0]
     for number in range(30_000):
         item = rng.randrange(2)
@@ -63,8 +65,8 @@ def test_a_prediction_at_position_1_is_free_of_where_an_item_was_shown():
 @pytest.mark.parametrize("rate", [1.0, 0.2, 0.05])
 def test_what_it_promises_does_not_depend_on_the_share_of_negatives_kept(rate):
     world = World(seed=3)
-    settings = ModelSettings(half_life_examples=math.inf, negative_keep_rate=rate)
-    model = ClickModel("click-all", settings)
+    settings = ContestSettings(half_life_examples=math.inf, negative_keep_rate=rate)
+    model = Taught(settings)
     for one, _ in sampled(world.shown(25_000), rate, random.Random(6)):
         model.learn(one)
     shown = list(world.shown(3_000))
@@ -75,7 +77,7 @@ def test_what_it_promises_does_not_depend_on_the_share_of_negatives_kept(rate):
 
 def test_metrics_over_sampled_negatives_estimate_those_over_all():
     rate = 0.2
-    every, kept = ClickModel("click-all", NO_DECAY), ClickModel("click-all", NO_DECAY)
+    every, kept = Taught(NO_DECAY), Taught(NO_DECAY)
     for one, _ in World(seed=5).shown(30_000):
         every.learn(one)
     for one, _ in sampled(World(seed=5).shown(30_000), rate, random.Random(8)):
@@ -87,7 +89,7 @@ def test_metrics_over_sampled_negatives_estimate_those_over_all():
 
 
 def test_it_stays_calibrated_when_the_keep_rate_changes():
-    model = ClickModel("click-all", ModelSettings(half_life_examples=2_000))
+    model = Taught(ContestSettings(half_life_examples=2_000))
     world, rng = World(seed=7), random.Random(9)
     for one, _ in world.shown(10_000):
         model.learn(one)
@@ -98,39 +100,61 @@ def test_it_stays_calibrated_when_the_keep_rate_changes():
 
 
 def test_before_any_example_it_promises_the_prior():
-    assert ClickModel("click-all", ModelSettings(prior=0.07)).predict(example()) == pytest.approx(
-        0.07, rel=1e-12
-    )
+    taught = Taught(ContestSettings(prior=0.07))
+    assert taught.predict(example()) == pytest.approx(0.07, rel=1e-12)
 
 
-def test_a_value_out_of_range_is_counted_and_the_example_still_learned_from():
-    model = ClickModel("click-all", ModelSettings())
-    model.learn(example(clicked=True, features={"duration_ms": math.inf, "category": "a"}))
-    assert model.refused == 1
-    assert model.examples == 1
-    assert math.isfinite(model.intercept)
+def of_share(number: int, share: float) -> Example:
+    labels = Labels(clicked=True, watched_share=share, completed=share == 1.0)
+    shown = example(number * 50, item_id="a" if share > 0.5 else "b")
+    return msgspec.structs.replace(shown, kind="completion", labels=labels)
 
 
-def restored(settings: ModelSettings, other: ModelSettings) -> ClickModel:
-    original, copy = ClickModel("click-all", settings), ClickModel("click-all", other)
+def test_a_share_is_learned_as_the_mean_share():
+    taught, rng = Taught(ContestSettings(prior=0.5), "watched_share"), random.Random(3)
+    seen = [of_share(n, rng.choice([0.1, 0.3, 0.6, 1.0])) for n in range(6_000)]
+    taught.learn_all(seen)
+    assert taught.predict(of_share(0, 0.6)) == pytest.approx(0.8, abs=0.04)
+    assert taught.predict(of_share(0, 0.3)) == pytest.approx(0.2, abs=0.04)
+    assert taught.metrics.calibration == pytest.approx(1.0, abs=0.03)
+
+
+def test_hides_among_sampled_negatives_keep_their_rate():
+    taught, rng = Taught(ContestSettings(prior=0.1), "hide"), random.Random(5)
+    shown = [
+        msgspec.structs.replace(
+            example(number * 50),
+            labels=Labels(
+                clicked=clicked, actions=[] if clicked or rng.random() > 0.2 else ["hide"]
+            ),
+        )
+        for number, clicked in enumerate(rng.random() < 0.3 for _ in range(15_000))
+    ]
+    kept = sampled(((one, 0.0) for one in shown), 0.25, rng)
+    taught.learn_all(one for one, _ in kept)
+    assert taught.metrics.calibration == pytest.approx(1.0, abs=0.07)
+
+
+def restored(settings: ContestSettings, other: ContestSettings) -> Taught:
+    original, rows = Taught(settings), dict[bytes, bytes]()
     original.learn(example(clicked=True, features={"category": "a"}))
-    for key, value in original.rows():
-        copy.restore(key.decode().partition("/")[2], value)
-    copy.ready()
-    return copy
+    original.rows(rows)
+    return Taught(other, rows=rows)
+
+
+def of(spec: FeatureSpec) -> ContestSettings:
+    return ContestSettings(champion=ModelSettings(spec=spec), challenger=ModelSettings(spec=spec))
 
 
 def test_a_restored_model_may_learn_from_further_features():
-    narrow = ModelSettings(spec=FeatureSpec(names=("item",)))
-    wide = ModelSettings(spec=FeatureSpec(names=("item", "category")))
+    narrow, wide = of(FeatureSpec(names=("item",))), of(FeatureSpec(names=("item", "category")))
     assert restored(narrow, wide).predict(example()) == restored(narrow, narrow).predict(example())
 
 
 @pytest.mark.parametrize("change", [{"bits": 18}, {"seed": 1}])
 def test_a_model_whose_coordinates_would_mean_something_else_is_not_restored(change):
     names = ("item", "category")
-    settings = ModelSettings(spec=FeatureSpec(names=names))
-    other = ModelSettings(spec=FeatureSpec(names=names, **change))
+    settings, other = of(FeatureSpec(names=names)), of(FeatureSpec(names=names, **change))
     with pytest.raises(ConfigurationError, match="another name"):
         restored(settings, other)
 
@@ -138,4 +162,14 @@ def test_a_model_whose_coordinates_would_mean_something_else_is_not_restored(cha
 @pytest.mark.parametrize("wrong", [{"prior": 0.0}, {"prior": 1.0}, {"negative_keep_rate": 0.0}])
 def test_rates_it_cannot_take_the_logarithm_of_are_refused(wrong):
     with pytest.raises(ConfigurationError):
-        ModelSettings(**wrong)
+        ContestSettings(**wrong)
+
+
+def test_a_turn_is_over_at_a_full_second_with_enough_examples_or_after_five():
+    taught = Taught(ContestSettings(turn_examples=3))
+    seen = []
+    for at_ms in (100, 900, 1_500, 1_700, 2_100, 9_500, 9_800):
+        taught.learn(example(at_ms))
+        seen.append(taught.contest.champion.examples)
+    #       100 900 1500 | not over: 2 of 3 at 1000; over at 2000 with 4; at 9000 since 7100
+    assert seen == [0, 0, 0, 0, 4, 5, 5]

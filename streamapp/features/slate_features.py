@@ -1,0 +1,131 @@
+"""The features of a slate's slots as JSON, from what was kept when it was shown.
+
+The same as `streamapp.features.serving` says of the published records, to the last digit; a test
+holds the two together. Here they are written from parts that are each encoded once: what is the
+same for a slate, what the catalog says of an item, and an item's signals. That they are written
+only when examples are given, and of those given only, is why a slate costs so little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+from streamapp.features import item_signals, serving
+from streamapp.features.affinities import Affinities
+from streamapp.features.slates import Slate
+from streamapp.features.steps import UNTITLED, ShownStep
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Shared(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Features all slots of a slate have in common, unless they were served with their own."""
+
+    recent_clicks: int
+    recent_watches: int
+    recent_completes: int
+    device: str | None = None
+    country: str | None = None
+    last_category: str | None = None
+
+
+class _Said(msgspec.Struct, frozen=True, gc=False):
+    category: str | None = None
+    creator_id: str | None = None
+
+
+class _Known(NamedTuple):
+    """What the catalog says of an item.
+
+    Attributes:
+        members: of a JSON object, after a comma each.
+    """
+
+    members: bytes
+    category: str | None
+    creator: str | None
+
+
+_decode = msgspec.json.Decoder(_Said).decode
+
+
+class SlateFeatures:
+    """Features by slot.
+
+    Args:
+        said: for each slot, what the catalog said of its item when it was shown, as JSON; none
+            if all slots were served with their features.
+    """
+
+    def __init__(self, slate: Slate, said: list[str]) -> None:
+        shown = slate.shown
+        self._slate = slate
+        self._said = said
+        self._start = _shared(shown)
+        self._last = shown.last_category
+        self._signals = shown.signals.split(item_signals.BETWEEN) if shown.signals else None
+        self._categories = self._left(slate.categories)
+        self._creators = self._left(slate.creators)
+        self._words = len(serving.words(shown.event.query)) if shown.matches else 0
+
+    def _left(self, affinities: Affinities | None) -> dict[str, float]:
+        """Return what is left by name, as it would follow from the viewer's published signal."""
+        if affinities is None:
+            return {}
+        slate = self._slate
+        left = serving.decay(slate.as_of_ms, slate.shown.event.occurred_at_ms)
+        known = affinities.longest(slate.as_of_ms)
+        return {name: value * left for name, value in known.items()}
+
+    def json(self, index: int) -> bytes:
+        """Return the features of a slot."""
+        shown = self._slate.shown
+        served = shown.event.items[index].features
+        if served is not None:
+            return _served(served)
+        known = _known(self._said[index])
+        parts = [self._start, known.members]
+        if self._signals is not None and self._signals[index]:
+            parts += [b",", item_signals.as_json(self._signals[index])]
+        if known.category is not None:
+            if self._last is not None:
+                parts.append(b',"same_category":%d' % (known.category == self._last))
+            if (value := self._categories.get(known.category)) is not None:
+                parts.append(b',"affinity_category":%.3g' % value)
+        if known.creator is not None and (value := self._creators.get(known.creator)) is not None:
+            parts.append(b',"affinity_creator":%.3g' % value)
+        if self._words and (found := shown.matches[index]) != UNTITLED:
+            parts.append(b',"query_match":%b' % _encode(serving.share(found, self._words)))
+        parts.append(b"}")
+        return b"".join(parts)
+
+
+def _shared(shown: ShownStep) -> bytes:
+    """Return the features all slots have in common, but for the end."""
+    event = shown.event
+    counts = shown.clicks, shown.watches, shown.completes
+    shared = _Shared(*counts, event.device, event.country, shown.last_category)
+    return _encode(shared)[:-1]
+
+
+@lru_cache(maxsize=1 << 14)
+def _known(said: str) -> _Known:
+    if len(said) <= len("{}"):
+        return _Known(b"", None, None)
+    item = _decode(said)
+    return _Known(b"," + said[1:-1].encode(), item.category, item.creator_id)
+
+
+def _served(features: Mapping[str, float | str | bool | None]) -> bytes:
+    """Return features as they were served, as numbers and strings."""
+    return _encode(
+        {
+            name: float(value) if isinstance(value, bool) else value
+            for name, value in features.items()
+            if value is not None
+        }
+    )

@@ -1,0 +1,210 @@
+"""One model of a contest: what it learns on trial, what is accepted, and what readers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import log
+
+from streamapp.errors import ConfigurationError
+from streamapp.features.decay import DAY_MS, HOUR_MS
+from streamapp.learning import model_rows
+from streamapp.learning.evaluation import Prequential
+from streamapp.learning.guard import Guard
+from streamapp.learning.model_rows import ModelHead, Row
+from streamapp.learning.model_settings import ContestSettings, ModelSettings
+from streamapp.learning.reservoir import Held
+from streamapp.learning.snapshots import Publication
+from streamapp.learning.staging import BIAS, StagedFtrl
+from streamapp.signals import FeatureSpec
+
+OWN = ("model", "hour_old", "day_old")
+"""What is measured of a model: its predictions, and those of its older copies."""
+
+
+class Model:
+    """Learns the probability of one outcome, in turns.
+
+    Attributes:
+        ftrl: what learns.
+        metrics: as `OWN` names them.
+        learned: examples learned from, this turn's among them.
+        examples, as_of_ms: of the last accepted turn.
+        hour_examples: examples that the copy of an hour ago had learned from.
+        publication: what readers hold.
+        owed: weights were accepted that are not published.
+        news: there is something else to say of what is published.
+
+    Args:
+        place: 0 for the first model of its contest, 1 for the second.
+        shared: settings of the contest.
+    """
+
+    def __init__(
+        self, model_id: str, place: int, settings: ModelSettings, shared: ContestSettings
+    ) -> None:
+        self.id = model_id
+        self.learned = self.examples = self.as_of_ms = self.hour_examples = 0
+        self.owed = self.news = False
+        self.publication = Publication(shared.threshold)
+        self.ftrl = StagedFtrl(settings, log(shared.prior / (1.0 - shared.prior)))
+        self._place = place
+        self._settings = settings
+        self._shared = shared
+        self._guard = Guard(shared.reservoir_capacity)
+        self._dirty: set[int] = set()
+        self._restored: set[int] = set()
+        self.measure_anew()
+
+    def measure_anew(self) -> None:
+        """Forget how well it did."""
+        self.metrics = tuple(Prequential(self._shared.half_life_examples) for _ in OWN)
+
+    def begin(self, at_ms: int) -> None:
+        """Begin at a time: the copies are of its hour and day, and know nothing."""
+        self.ftrl.hour, self.ftrl.day = at_ms // HOUR_MS, at_ms // DAY_MS
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """How features become coordinates."""
+        return self._settings.spec
+
+    @property
+    def warming(self) -> bool:
+        """True while the model has seen too little to be trusted."""
+        return self.examples < self._shared.warm_up_examples
+
+    @property
+    def size(self) -> int:
+        """Rows held."""
+        return 1 + self.ftrl.size
+
+    def judge(self, share: float) -> str | None:
+        """Return why this turn must not be accepted, or None; see `streamapp.learning.guard`."""
+        ftrl = self.ftrl
+        return self._guard.judge(ftrl.turned(), ftrl.accepted_intercept, ftrl.intercept, share)
+
+    def accept(self, as_of_ms: int, ends_ms: int) -> None:
+        """End the turn, at a time, with what it taught."""
+        hour, day = ends_ms // HOUR_MS, ends_ms // DAY_MS
+        ftrl, renewed, dawned = self.ftrl, hour != self.ftrl.hour, day != self.ftrl.day
+        self.publication.touch(ftrl.accept(hour, day))
+        self._guard.accept()
+        self.examples, self.as_of_ms, self.owed = self.learned, as_of_ms, True
+        if renewed:
+            self.hour_examples = self.examples
+        if dawned:
+            self._change(ftrl.expire(day - self._settings.expiry_days))
+
+    def undo(self) -> None:
+        """End the turn as if it had not been."""
+        self.ftrl.undo()
+        self.learned, self.news = self.examples, True
+
+    def hold(self, fresh: Mapping[int, Held]) -> None:
+        """Judge by these examples too, by slot."""
+        for slot, held in fresh.items():
+            indices = held.coordinates[self._place]
+            self._guard.place(slot, indices, held.y, held.offset, self.ftrl.accepted)
+
+    def return_to_hour(self) -> None:
+        """Go back to the weights of an hour ago. Between turns only."""
+        self._change(self.ftrl.return_to_hour())
+
+    def follow(self, other: Model) -> None:
+        """Begin again from the weights of another. Between turns only."""
+        self._change(self.ftrl.follow(other.ftrl))
+        self.learned, self.examples, self.as_of_ms = other.learned, other.examples, other.as_of_ms
+        self.hour_examples = other.hour_examples
+        self.measure_anew()
+
+    def _change(self, changed: list[int]) -> None:
+        if changed:
+            self.publication.touch(changed)
+            self._guard.reset(self.ftrl.accepted)
+            self.owed = True
+
+    def publish(self, stream_time_ms: int) -> list[tuple[int, float]]:
+        """Begin a version; return its changed weights by coordinate (0 deletes)."""
+        due = self.publication.publish(self.ftrl.accepted, stream_time_ms)
+        self._dirty.update(index for index, _ in due)
+        self.owed = self.news = False
+        return due
+
+    def announce(self, stream_time_ms: int) -> None:
+        """Say something of the version that is published."""
+        self.publication.at_ms = stream_time_ms
+        self.news = False
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows that changed since the last call, and the head in any case."""
+        dirty = self._dirty
+        dirty.update(self.ftrl.take_dirty())
+        self._dirty = set()
+        yield self.id.encode(), model_rows.encode(self._head())
+        snapshot, published = self.ftrl.snapshot, self.publication.table.get
+        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
+        for index in sorted(dirty):
+            state, told = snapshot(index), published(index)
+            # A WeightRow, without building it. What readers still hold is known until they do not.
+            row = encode((version, told, state)) if state or told else None
+            yield f"{start}{index}".encode(), row
+
+    def _head(self) -> ModelHead:
+        spec, ftrl, told = self.spec, self.ftrl, self.publication
+        return ModelHead(
+            version=model_rows.VERSION,
+            hash=spec.hash,
+            seed=spec.seed,
+            bits=spec.bits,
+            buckets=spec.buckets,
+            bias=ftrl.bias,
+            turn=ftrl.turn,
+            hour=ftrl.hour,
+            day=ftrl.day,
+            learned=self.learned,
+            examples=self.examples,
+            as_of_ms=self.as_of_ms,
+            hour_examples=self.hour_examples,
+            epoch=told.epoch,
+            published_at_ms=told.at_ms,
+            owed=self.owed,
+            news=self.news,
+            metrics=[one.snapshot() for one in self.metrics],
+        )
+
+    def restore_head(self, head: ModelHead) -> None:
+        """Take the row of the model."""
+        spec = self.spec
+        now, then = ((one.hash, one.seed, one.bits, one.buckets) for one in (spec, head))
+        if now != then:
+            raise ConfigurationError(
+                f"model {self.id} has learned with hash, seed, bits, buckets = {then}, "
+                f"the feature spec now says {now}: give the models another name"
+            )
+        ftrl, told = self.ftrl, self.publication
+        ftrl.restore(BIAS, head.bias)
+        ftrl.turn, ftrl.hour, ftrl.day = head.turn, head.hour, head.day
+        self.learned, self.examples, self.as_of_ms = head.learned, head.examples, head.as_of_ms
+        self.hour_examples = head.hour_examples
+        told.epoch, told.at_ms = head.epoch, head.published_at_ms
+        self.owed, self.news = head.owed, head.news
+        for one, state in zip(self.metrics, head.metrics, strict=True):
+            one.restore(state)
+
+    def restore_weight(self, index: int, value: bytes | None) -> None:
+        """Take the row of a coordinate; a later one replaces an earlier."""
+        row = None if value is None else model_rows.decode_weight(value)
+        self.publication.table.update(index, 0.0 if row is None else row.published)
+        if row is not None and row.state is not None:
+            self.ftrl.restore(index, row.state)
+        else:
+            self.ftrl.forget(index)
+        self._restored.add(index)
+
+    def ready(self, held: Mapping[int, Held]) -> None:
+        """All rows are in; judge by these examples."""
+        self.ftrl.ready()
+        for index in self._restored:
+            self.publication.restore(index, self.ftrl.accepted(index))
+        self._restored = set()
+        self.hold(held)

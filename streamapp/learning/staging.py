@@ -1,0 +1,317 @@
+"""FTRL that learns on trial: what it learned since the last turn can be undone.
+
+Time goes in *turns*. At the end of a turn what was learned in it is *accepted*, which is what
+readers may be told, or *undone*. Three older states of each coordinate are kept beside it, each
+copied when the coordinate is first touched after its time; one that nobody touches costs nothing:
+
+* `old`: as last accepted, to go back to;
+* `hour`: the weight as accepted at the first turn that ended in the present hour of stream time;
+* `day`: likewise of the present day.
+
+The copies of an hour and a day ago predict beside the model, as baselines that show what fresh
+learning is worth. They are at most that old: each is used until the next full hour or day.
+
+**Rare coordinates.** A coordinate that is not held gets in with the probability weight / admission
+at each example (Poisson inclusion, McMahan et al. 2013, §3.1), drawn by a hash of the example's id
+and the coordinate: on average at its `admission`th example, and equal in every run. The draw does
+not depend on the label. Until then it weighs 0. Coordinates not touched for `expiry_days` days of
+stream time are forgotten, by all copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import copysign
+
+from streamapp.learning.ftrl import Coordinate, settle, sigmoid, step
+from streamapp.learning.model_settings import ModelSettings
+
+_MIX = 0x9E3779B1
+_HASHES = 1 << 32
+NEVER = -1
+
+
+class StagedCoordinate(Coordinate):
+    """A coordinate with its older states, each with the time it is of.
+
+    Attributes:
+        index: the coordinate; `BIAS` is the intercept.
+        mark: of the last cut or turn in which it was touched; not kept over a restart.
+        turn, old_z, old_n, old_w: the turn it was last touched in, and what it was before.
+        hour, hour_w: the hour it was last touched in, and its weight before.
+        day, day_w: likewise.
+    """
+
+    __slots__ = (
+        "day",
+        "day_w",
+        "hour",
+        "hour_w",
+        "index",
+        "mark",
+        "old_n",
+        "old_w",
+        "old_z",
+        "turn",
+    )
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.mark = self.turn = self.hour = self.day = NEVER
+        self.old_z = self.old_n = self.old_w = self.hour_w = self.day_w = 0.0
+
+
+BIAS = -1
+State = tuple[float, float, int, float, float, int, float, int, float]
+"""z, n, turn, old z, old n, hour, hour's weight, day, day's weight."""
+
+
+class StagedFtrl:
+    """FTRL-proximal on hashed coordinates, in turns.
+
+    Attributes:
+        turn: number of the present turn.
+        hour, day: of stream time, whose beginnings the copies are of.
+    """
+
+    def __init__(self, settings: ModelSettings, intercept_init: float) -> None:
+        alpha, ridge = settings.alpha, settings.beta / settings.alpha
+        self._penalised = (alpha, ridge + settings.l2, settings.l1)
+        self._free = (alpha, ridge, 0.0)
+        self._admission = settings.admission
+        self._intercept_init = intercept_init
+        self._coordinates: dict[int, StagedCoordinate] = {}
+        self._bias = StagedCoordinate(BIAS)
+        self._mark = 0
+        self._turned: list[StagedCoordinate] = []
+        self._dirty: list[StagedCoordinate] = []
+        self.turn = self.hour = self.day = 0
+
+    def learn(
+        self,
+        indices: Sequence[int],
+        y: float,
+        offset: float = 0.0,
+        scale: float = 1.0,
+        draw: int = 0,
+        weight: float = 1.0,
+    ) -> tuple[float, float, float]:
+        """Predict, then learn that the outcome was `y`, from 0 to 1.
+
+        Args:
+            indices: the coordinates that are on, each once.
+            y: what happened.
+            offset: added to the score while learning, as a known part of it.
+            scale: how much of an example this one is.
+            draw: 32 bits, a hash of the example's id.
+            weight: examples this one stands for; for admission only.
+
+        Returns:
+            The scores (log-odds, without `offset`) from before learning: of the model, and of the
+            copies of the hour and the day.
+        """
+        held = self._coordinates.get
+        known = [found for index in indices if (found := held(index)) is not None]
+        if len(known) < len(indices):
+            self._admit(known, indices, draw, weight)
+        mark, bias = self._mark, self._bias
+        if bias.mark != mark:
+            self._touch(bias)
+        score, hour, day = bias.w, bias.hour_w, bias.day_w
+        for coordinate in known:
+            if coordinate.mark != mark:
+                self._touch(coordinate)
+            score += coordinate.w
+            hour += coordinate.hour_w
+            day += coordinate.day_w
+        start = self._intercept_init
+        score += start
+        gradient = (sigmoid(score + offset) - y) * scale
+        step(known, gradient, *self._penalised)
+        step((bias,), gradient, *self._free)
+        return score, hour + start, day + start
+
+    def _admit(
+        self, known: list[StagedCoordinate], indices: Sequence[int], draw: int, weight: float
+    ) -> None:
+        least = _HASHES * weight
+        held, admission = self._coordinates, self._admission
+        for index in indices:
+            drawn = ((draw ^ index) * _MIX) % _HASHES
+            if drawn * admission < least and index not in held:
+                held[index] = coordinate = StagedCoordinate(index)
+                known.append(coordinate)
+
+    def _touch(self, coordinate: StagedCoordinate) -> None:
+        """Keep what a coordinate is, before it changes for the first time in a turn."""
+        coordinate.mark = self._mark
+        self._dirty.append(coordinate)
+        if coordinate.turn != self.turn:
+            coordinate.turn = self.turn
+            coordinate.old_z, coordinate.old_n = coordinate.z, coordinate.n
+            coordinate.old_w = coordinate.w
+            self._turned.append(coordinate)
+            if coordinate.hour != self.hour:
+                coordinate.hour, coordinate.hour_w = self.hour, coordinate.w
+            if coordinate.day != self.day:
+                coordinate.day, coordinate.day_w = self.day, coordinate.w
+
+    def predict(self, indices: Iterable[int]) -> float:
+        """Return the score when these coordinates are on."""
+        score = self._bias.w
+        for index in indices:
+            score += self.weight(index)
+        return score + self._intercept_init
+
+    def weight(self, index: int) -> float:
+        """Return the weight of one coordinate as it is learned now; 0 when it is not held."""
+        coordinate = self._coordinates.get(index)
+        return 0.0 if coordinate is None else coordinate.w
+
+    def accepted(self, index: int) -> float:
+        """Return the weight of one coordinate as last accepted."""
+        coordinate = self._coordinates.get(index)
+        return 0.0 if coordinate is None else self._accepted(coordinate)
+
+    def _accepted(self, coordinate: StagedCoordinate) -> float:
+        return coordinate.old_w if coordinate.turn == self.turn else coordinate.w
+
+    @property
+    def intercept(self) -> float:
+        """Log-odds when no coordinate is on, as it is learned now."""
+        return self._intercept_init + self._bias.w
+
+    @property
+    def accepted_intercept(self) -> float:
+        """Log-odds when no coordinate is on, as last accepted."""
+        return self._intercept_init + self._accepted(self._bias)
+
+    @property
+    def size(self) -> int:
+        """Coordinates held."""
+        return len(self._coordinates)
+
+    def turned(self) -> Iterator[tuple[int, float]]:
+        """Yield the coordinates learned from in this turn, with their weights now."""
+        return ((one.index, one.w) for one in self._turned if one is not self._bias)
+
+    def accept(self, hour: int, day: int) -> list[int]:
+        """End the turn with what it learned; return the coordinates that may have changed.
+
+        Args:
+            hour, day: of stream time; the copies are taken anew when they are others than before.
+        """
+        changed = [one.index for one in self._turned if one is not self._bias]
+        self._next_turn()
+        self.hour, self.day = hour, day
+        return changed
+
+    def undo(self) -> None:
+        """End the turn as if it had not been."""
+        for one in self._turned:
+            if one is self._bias:
+                settle(one, one.old_z, one.old_n, *self._free)
+            elif one.old_n == 0.0:
+                del self._coordinates[one.index]
+            else:
+                settle(one, one.old_z, one.old_n, *self._penalised)
+        self._dirty += self._turned
+        self._next_turn()
+
+    def _next_turn(self) -> None:
+        self._turned.clear()
+        self.turn += 1
+        self._mark += 1
+
+    def expire(self, least_day: int) -> list[int]:
+        """Forget the coordinates not touched since a day began; return them. Between turns only."""
+        gone = [one for one in self._coordinates.values() if one.day < least_day]
+        for one in gone:
+            del self._coordinates[one.index]
+        self._dirty += gone
+        return [one.index for one in gone]
+
+    def return_to_hour(self) -> list[int]:
+        """Go back to the weights of an hour ago; return the coordinates that changed.
+
+        What was learned of how fast to learn (n) stays. Between turns only.
+        """
+        changed = [one for one in self._coordinates.values() if one.hour == self.hour]
+        for one in changed:
+            self._put(one, one.hour_w, one.n)
+        if self._bias.hour == self.hour:
+            self._put(self._bias, self._bias.hour_w, self._bias.n)
+        self._dirty += [*changed, self._bias]
+        return [one.index for one in changed]
+
+    def follow(self, other: StagedFtrl) -> list[int]:
+        """Take the weights of another; return the coordinates that changed. Between turns only."""
+        gone = [one for index, one in self._coordinates.items() if index not in other._coordinates]
+        for one in gone:
+            del self._coordinates[one.index]
+        changed = []
+        for index, theirs in other._coordinates.items():
+            mine = self._coordinates.get(index)
+            if mine is None:
+                mine = self._coordinates[index] = StagedCoordinate(index)
+            self._copy(mine, theirs)
+            changed.append(mine)
+        self._copy(self._bias, other._bias)
+        self._dirty += [*gone, *changed, self._bias]
+        return [one.index for one in (*gone, *changed)]
+
+    def _copy(self, one: StagedCoordinate, theirs: StagedCoordinate) -> None:
+        self._put(one, theirs.w, theirs.n)
+        one.hour, one.hour_w = theirs.hour, theirs.hour_w
+        one.day, one.day_w = theirs.day, theirs.day_w
+
+    def _put(self, one: StagedCoordinate, weight: float, n: float) -> None:
+        alpha, ridge, l1 = rule = self._free if one is self._bias else self._penalised
+        pull = ridge + n**0.5 / alpha
+        settle(one, -weight * pull - (copysign(l1, weight) if weight else 0.0), n, *rule)
+
+    def take_dirty(self) -> list[int]:
+        """Return the coordinates, never the intercept, that changed since this was last called."""
+        dirty, self._dirty = self._dirty, []
+        self._mark += 1
+        return list(dict.fromkeys(one.index for one in dirty if one is not self._bias))
+
+    def snapshot(self, index: int) -> State | None:
+        """Return all there is to restore of a coordinate; None if it is not held."""
+        one = self._coordinates.get(index)
+        return None if one is None else _state(one)
+
+    @property
+    def bias(self) -> State:
+        """All there is to restore of the intercept."""
+        return _state(self._bias)
+
+    def restore(self, index: int, state: State) -> None:
+        """Take what `snapshot` gave; call `ready` when `turn`, `hour` and `day` are set too."""
+        one = StagedCoordinate(index)
+        rule = self._free if index == BIAS else self._penalised
+        z, n, one.turn, one.old_z, one.old_n, one.hour, one.hour_w, one.day, one.day_w = state
+        settle(one, one.old_z, one.old_n, *rule)
+        one.old_w = one.w
+        settle(one, z, n, *rule)
+        if index == BIAS:
+            self._bias = one
+        else:
+            self._coordinates[index] = one
+
+    def forget(self, index: int) -> None:
+        """Hold a coordinate no longer; for a restore only."""
+        self._coordinates.pop(index, None)
+
+    def ready(self) -> None:
+        """All is restored."""
+        held = (self._bias, *self._coordinates.values())
+        self._turned = [one for one in held if one.turn == self.turn]
+
+
+def _state(one: StagedCoordinate) -> State:
+    return (
+        *(one.z, one.n, one.turn, one.old_z, one.old_n),
+        *(one.hour, one.hour_w, one.day, one.day_w),
+    )

@@ -1,0 +1,124 @@
+"""Does a ranking layer rank better because what it reads is fresh? Three arms, in a closed loop.
+
+`python -m tests.evaluation.closed_loop` lets simulated viewers of known taste use the whole
+system, once for each arm: what they do goes through all three roles, and what is published ranks
+the slates that they are shown next. An arm learns from its own viewers only.
+
+`streamapp.demo.arms` says what the arms are. They log the features they ranked by, so each model
+learns from what its arm knew.
+
+Tastes and items drift at the stated rates; 0 is the control. Written are the table, the runs it
+is made of, and a picture of the lift against the drift rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from streamapp.demo.arms import ARMS, Arm
+from streamapp.simulate.drift import HOUR_MS
+from tests.evaluation.closed_loop.loop import Loop
+from tests.evaluation.closed_loop.picture import Line, Point, svg
+from tests.evaluation.closed_loop.results import Results, Run, markdown
+from tests.evaluation.closed_loop.scenario import Scenario
+
+RUNS, TABLE, PICTURE = "closed_loop.json", "closed_loop.md", "lift_by_drift.svg"
+SHOWN = (("clicks", "clicks a visit"), ("watched_s", "watch time a visit"))
+
+
+class Asked(NamedTuple):
+    """A run that is to be made."""
+
+    scenario: Scenario
+    drift: float
+    seed: int
+    arm: str
+
+
+def run(asked: Asked) -> Run:
+    """Make one run."""
+    scenario, drift, seed, name = asked
+    arm = Arm.named(name, explored=scenario.explored, hour_ms=HOUR_MS, log_features=True)
+    outcome = Loop(scenario, scenario.world(seed, drift), arm).run(seed)
+    return Run(drift, seed, name, *outcome)
+
+
+def runs(asked: Sequence[Asked], processes: int) -> Iterator[Run]:
+    """Make runs, and yield them as they are done."""
+    with get_context("spawn").Pool(processes) if processes > 1 else nullcontext() as pool:
+        yield from map(run, asked) if pool is None else pool.imap_unordered(run, asked)
+
+
+def read(path: Path, scenario: Scenario) -> list[Run]:
+    """Return the runs of a file, if they are of this scenario."""
+    if not path.exists():
+        return []
+    said = json.loads(path.read_text(encoding="utf-8"))
+    if said["scenario"] != asdict(scenario):
+        raise SystemExit(f"{path} holds runs of another scenario")
+    return [Run(*one) for one in said["runs"]]
+
+
+def write(directory: Path, command: str, scenario: Scenario, done: Iterable[Run]) -> None:
+    """Write the runs, and table and picture of those that can be compared."""
+    in_order = sorted(done, key=lambda one: (one.drift, one.seed, ARMS.index(one.arm)))
+    about = {"command": command, "scenario": asdict(scenario), "fields": Run._fields}
+    rows = ",\n    ".join(json.dumps(one) for one in in_order)
+    text = json.dumps(about, indent=2).removesuffix("\n}")
+    (directory / RUNS).write_text(f'{text},\n  "runs": [\n    {rows}\n  ]\n}}\n', encoding="utf-8")
+    results = Results(in_order)
+    if results.drifts:
+        table = "\n".join([f"`{command}`", "", *markdown(results), ""])
+        (directory / TABLE).write_text(table, encoding="utf-8")
+        title = "Fresh against hour-old signals and model"
+        (directory / PICTURE).write_text(svg(title, list(lines(results))), encoding="utf-8")
+
+
+def lines(results: Results) -> Iterator[Line]:
+    """Yield what the picture shows: by how much fresh is ahead of hour-old."""
+    for measure, name in SHOWN:
+        found = (results.difference(d, "fresh", "hour_old", measure).lift for d in results.drifts)
+        yield name, [Point(d, *lift) for d, lift in zip(results.drifts, found, strict=True)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.evaluation.closed_loop")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="1 to N (20)")
+    parser.add_argument("--drifts", default="0,0.6", metavar="D,…", help="rates an hour (0,0.6)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="at a time (1)")
+    parser.add_argument("--to", type=Path, default=Path("out/closed_loop"), metavar="DIR")
+    parser.add_argument("--go-on", action="store_true", help="keep the runs that DIR holds")
+    args = parser.parse_args(argv)
+    scenario, drifts = Scenario(), [float(text) for text in args.drifts.split(",")]
+    args.to.mkdir(parents=True, exist_ok=True)
+    done = read(args.to / RUNS, scenario) if args.go_on else []
+    known = {(one.drift, one.seed, one.arm) for one in done}
+    asked = [
+        Asked(scenario, drift, seed, arm)
+        for seed in range(1, args.seeds + 1)
+        for drift in drifts
+        for arm in ARMS
+        if (drift, seed, arm) not in known
+    ]
+    command = f"python -m tests.evaluation.closed_loop --seeds {args.seeds} --drifts {args.drifts}"
+    for one in runs(asked, args.processes):
+        done.append(one)
+        write(args.to, command, scenario, done)
+        clicks, watched = one.a_visit("clicks"), one.a_visit("watched_s")
+        about = f"drift {one.drift:g} seed {one.seed:>2} {one.arm:<10}"
+        print(f"{about} {clicks:.3f} clicks, {watched:.1f} s a visit", flush=True)
+    print("\n".join(markdown(Results(done))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

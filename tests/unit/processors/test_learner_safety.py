@@ -1,0 +1,280 @@
+"""What must never reach a published champion does not, and can be seen; whenever one is killed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamapp.errors import Rejection
+from streamapp.learning.duel import DuelSettings
+from streamapp.learning.model_settings import ModelSettings
+from streamapp.processors.base import Cut
+from streamapp.processors.learner import Learner, LearnerSettings
+from streamapp.signals import Example, Labels
+from tests.unit.learning.examples import World, example
+
+TOPIC = "training.examples"
+MODEL = "click-all"
+
+Weights = dict[str, float]
+Rows = dict[bytes, bytes]
+
+
+class Published:
+    """A learner, and what was published of its champion."""
+
+    def __init__(self, settings: LearnerSettings | None = None) -> None:
+        self.learner = Learner(settings or LearnerSettings())
+        self.learner.ready()
+        self.weights: Weights = {}
+        self.intercept = 0.0
+        self.versions: list[dict[str, Any]] = []
+
+    def teach(self, examples: list[Example]) -> None:
+        for shown in examples:
+            self.learner.advance(shown.labelled_at_ms)
+            self.learner.process(TOPIC, shown)
+
+    def cut(self, stream_time_ms: int) -> None:
+        self.learner.advance(stream_time_ms)
+        taken = Cut(stream_time_ms, 0)
+        list(self.learner.cut(taken))
+        for raw, value, _ in taken.outputs.get("models.weights", []):
+            model, _, feature = (raw or b"").decode().partition("/")
+            if model == MODEL and feature == "@epoch":
+                self.intercept = json.loads(value or b"")["intercept"]
+            elif model == MODEL:
+                self.weights[feature] = 0.0 if value is None else json.loads(value)["weight"]
+        said = [json.loads(v or b"") for _, v, _ in taken.outputs.get("models.versions", [])]
+        self.versions += [version for version in said if version["model"] == MODEL]
+
+    def gauge(self, name: str) -> float:
+        [value] = [v for n, _, v in self.learner.labelled_gauges() if n == name]
+        return value
+
+
+def honest(count: int, start_ms: int = 0, interval_ms: int = 5) -> list[Example]:
+    return [
+        msgspec.structs.replace(
+            one, example_id=f"{start_ms}:{number}", labelled_at_ms=start_ms + one.labelled_at_ms
+        )
+        for number, (one, _) in enumerate(World(seed=3, base=-3.0).shown(count, interval_ms))
+    ]
+
+
+@pytest.fixture(scope="module")
+def history() -> list[Example]:
+    return honest(8_000)
+
+
+@pytest.mark.parametrize("clicked", [True, False], ids=["all-one", "all-zero"])
+@pytest.mark.parametrize("viewers", ["bot", "v"], ids=["strangers", "those we know"])
+def test_a_burst_of_one_label_leaves_the_champion_unharmed_and_is_told(history, clicked, viewers):
+    one = Published()
+    one.teach(history)
+    one.cut(41_000)
+    weights, intercept, told = dict(one.weights), one.intercept, len(one.versions)
+    one.teach(
+        [
+            example(
+                41_000 + number // 8,
+                clicked=clicked,
+                example_id=f"p{number}:1",
+                viewer_id=f"{viewers}{number % 50}",
+                item_id=f"i{number % 40}",
+                features={"category": f"c{number % 4}"},
+            )
+            for number in range(4_000)
+        ]
+    )
+    champion = one.learner._contests[MODEL].champion
+    assert abs(champion.ftrl.intercept - intercept) > 0.3  # staging did learn
+    one.cut(42_000)
+    assert (one.weights, one.intercept) == (weights, intercept)
+    [version] = one.versions[told:]
+    assert version["status"] == "champion"
+    assert version["version"] == one.versions[told - 1]["version"]
+    assert version["reason"].startswith("4000 examples undone at 42000: log loss 0.")
+    assert one.gauge("model_alarms") == 1.0
+    assert one.gauge("model_undone_examples") == 4_000.0
+    one.teach(honest(500, 42_000))
+    one.cut(45_000)
+    assert one.versions[-1]["reason"] is None
+    assert one.versions[-1]["version"] > version["version"]
+
+
+def test_what_was_undone_is_nothing_that_later_turns_are_judged_by(history):
+    one = Published()
+    one.teach(history)
+    one.cut(41_000)
+    reservoir = one.learner._contests[MODEL]._reservoir
+    before, share = dict(reservoir.held()), reservoir.share
+    one.teach([example(41_000, clicked=True, example_id=f"p{n}:1") for n in range(2_000)])
+    one.cut(42_000)
+    assert dict(reservoir.held()) == before
+    assert reservoir.share == share
+
+
+@pytest.mark.parametrize("extreme", [math.nan, math.inf, -math.inf, 1e300, -1e300, "x" * 5_000])
+def test_extreme_feature_values_are_refused_and_told(history, extreme):
+    clean, other = Published(), Published()
+    later = honest(300, 41_000)
+    names = ("duration_ms", "ctr", "velocity", "kind")
+    poisoned = [
+        msgspec.structs.replace(one, features={**one.features, **dict.fromkeys(names, extreme)})
+        for one in later
+    ]
+    for one, taught in ((clean, later), (other, poisoned)):
+        one.teach(history[:3_000])
+        one.teach(taught)
+        one.cut(50_000)
+    assert (other.weights, other.intercept) == (clean.weights, clean.intercept)
+    assert other.gauge("model_refused_values") == 1_200.0
+    assert other.versions[-1]["reason"] == "400 feature values refused"  # in the last turn
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"1e999", b'"much"'])
+@pytest.mark.parametrize("field", ["weight", "watched_share", "labelled_at_ms", "duration_ms"])
+def test_a_record_with_what_is_no_number_is_never_learned_from(field, value):
+    shown = msgspec.structs.replace(
+        example(features={"duration_ms": 7.0}), labels=Labels(clicked=True, watched_share=0.5)
+    )
+    record = msgspec.json.encode(shown)
+    before = {"watched_share": b"0.5", "duration_ms": b"7.0", "weight": b"1.0"}.get(field, b"0")
+    broken = record.replace(
+        b'"%b":%b' % (field.encode(), before), b'"%b":%b' % (field.encode(), value)
+    )
+    assert broken != record
+    if (field, value) == ("duration_ms", b'"much"'):
+        return  # a text is a feature
+    with pytest.raises(Rejection):
+        Learner(LearnerSettings()).decoder(TOPIC)(broken)
+
+
+def test_a_challenger_that_breaks_is_undone_alone(history):
+    wild = ModelSettings(alpha=200.0, l2=0.0)
+    one = Published(LearnerSettings(challenger=wild))
+    one.teach(history)
+    one.cut(41_000)
+    contest = one.learner._contests[MODEL]
+    assert contest.counts.challenger_alarms > 0
+    assert contest.counts.alarms == 0
+    assert contest.champion.examples == 8_000
+    assert contest.champion.id == MODEL
+
+
+GUARDED = LearnerSettings(
+    objectives="click=1,hide=-1",
+    challenger=ModelSettings(alpha=20.0, l2=0.0, admission=3.0),
+    champion=ModelSettings(alpha=0.05, expiry_days=1, admission=2.0),
+    warm_up_examples=20,
+    turn_examples=4,
+    reservoir_capacity=60,
+    reservoir_one_in=2,
+    item_capacity=5,
+    drift_block=2,
+    duel=DuelSettings(alpha=0.5, block_ms=500, capacity=4),
+    setback=DuelSettings(alpha=0.5, block_ms=500, capacity=4),
+)
+UNGUARDED = replace(
+    GUARDED,
+    reservoir_capacity=20,
+    champion=ModelSettings(alpha=0.5, admission=2.0, expiry_days=1),
+    challenger=ModelSettings(alpha=1e-4),
+    setback=DuelSettings(alpha=0.8, block_ms=500, capacity=4),
+)
+"""So that everything that can happen happens within some hundred examples."""
+
+
+def eventful(seed: int) -> list[Example]:
+    """Return some hundred examples over days, with bursts."""
+    world = World(seed=seed, base=-1.0, viewers=6, items=8)
+    now, examples = 0, []
+    for number, (one, _) in enumerate(world.shown(630)):
+        now += 40 if number % 210 else 19 * 3_600_000
+        labels = one.labels
+        if number % 140 > 105 or 20 < number % 70 < 35:
+            labels = Labels(clicked=bool(number % 280 > 140), actions=["hide"])
+        examples.append(
+            msgspec.structs.replace(
+                one, example_id=f"{number}:1", labelled_at_ms=now, labels=labels
+            )
+        )
+    return examples
+
+
+def play(
+    settings: LearnerSettings, examples: list[Example], cuts: list[bool], kills: list[bool]
+) -> tuple[Learner, Rows]:
+    """Feed examples, cut after some; after some cuts go on from the changelog."""
+    rows: Rows = {}
+    one = Learner(settings)
+    one.ready()
+    last = len(examples) - 1
+    for number, shown in enumerate(examples):
+        one.advance(shown.labelled_at_ms)
+        one.process(TOPIC, shown)
+        if cuts[number % len(cuts)] or number == last:
+            if number == last:
+                one.advance(shown.labelled_at_ms + 60_000)
+            for key, value in one.cut(Cut(shown.labelled_at_ms, 0)):
+                rows.pop(key, None)
+                if value is not None:
+                    rows[key] = value
+            if kills[number % len(kills)]:
+                one = Learner(settings)
+                one.restore(rows.items())
+                one.ready()
+    return one, rows
+
+
+def seen(one: Learner) -> Any:
+    """Return all that a contest knows, as its rows would say, except how often it published."""
+    told: dict[Any, Any] = {}
+    for contest in one._contests.values():
+        for model in contest.models:
+            weights = {c.index: model.ftrl.snapshot(c.index) for c in _held(model)}
+            told[model.id] = (weights, model.ftrl.bias, model.examples, contest.status(model))
+            told[model.id, "said"] = (
+                contest.reason(model),
+                msgspec.to_builtins(contest.metrics(model)),
+            )
+        told[contest.id, "counts"] = msgspec.to_builtins(contest.counts)
+    return told
+
+
+def _held(model: Any) -> Any:
+    return list(model.ftrl._coordinates.values())
+
+
+@settings(max_examples=12)
+@given(
+    st.sampled_from([GUARDED, UNGUARDED]),
+    st.integers(0, 3),
+    st.lists(st.booleans(), min_size=7, max_size=7),
+    st.lists(st.booleans(), min_size=5, max_size=5),
+)
+def test_a_learner_killed_at_random_ends_as_one_that_never_was(case, seed, cuts, kills):
+    examples = eventful(seed)
+    undisturbed, _ = play(case, examples, [False], [False])
+    restarted, rows = play(case, examples, cuts, kills)
+    assert seen(restarted) == seen(undisturbed)
+    assert restarted.rows == len(rows)
+
+
+def test_the_eventful_history_has_events():
+    totals = dict.fromkeys(("alarms", "challenger_alarms", "promotions", "rollbacks", "drifts"), 0)
+    for case, seed in itertools.product((GUARDED, UNGUARDED), range(4)):
+        one, _ = play(case, eventful(seed), [True], [False])
+        for contest in one._contests.values():
+            for name in totals:
+                totals[name] += getattr(contest.counts, name)
+    assert all(totals.values()), totals
