@@ -17,6 +17,7 @@ In memory a name takes 8 bytes, its text being shared by all viewers, and 8 for 
 
 from __future__ import annotations
 
+from copy import copy
 from math import exp2
 from struct import Struct
 from sys import intern
@@ -103,13 +104,23 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
 
     def copy(self) -> Affinities:
         """Return these sums as they are now."""
-        return Affinities(self.landmark_ms, self.names[:], self.sums[:])
+        return copy(self)  # of what is never changed in place
 
-    def longest(self, time_ms: int) -> dict[str, float]:
-        """Return the sums of the longest half-life at a time by name."""
-        factor = exp2((self.landmark_ms - time_ms) * _PER_MS[1])
-        sums = [value * factor for _, value in _SUMS.iter_unpack(self.sums)]
+    def factor(self, time_ms: int) -> float:
+        """Return what the sums that `all_kept` and `kept` return are worth at a time."""
+        return exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+
+    def all_kept(self) -> dict[str, float]:
+        """Return the sums of the longest half-life as they are kept, by name."""
+        sums = memoryview(self.sums).cast("d").tolist()[1::2]
         return dict(zip(self.names, sums, strict=True))
+
+    def kept(self, name: str) -> float | None:
+        """Return what `all_kept` has of a name; quicker as long as it is asked of a few."""
+        if name not in self.names:
+            return None
+        sums: tuple[float, float] = _SUMS.unpack_from(self.sums, _SIZE * self.names.index(name))
+        return sums[1]
 
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""

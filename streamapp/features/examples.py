@@ -46,6 +46,7 @@ _START = b'%b,"example_id":%b:%d","item_id":%b,"position":%d,"propensity":%b,"fe
 _END = b',"weight":%b,"labels":%b,%b'
 """An example: what was known when its item was shown, and what came of it."""
 
+_FEW = 3
 _NOTHING = b'{"clicked":false}'
 
 
@@ -117,7 +118,7 @@ def _starts(
     segment_by: str,
 ) -> list[bytes]:
     """Return what was known of slots when they were shown, as the beginning of JSON objects."""
-    event, features = slate.shown.event, SlateFeatures(slate, said)
+    event, features = slate.shown.event, SlateFeatures(slate, said, many=len(indexes) > _FEW)
     segment, request_id = segment_of(event, segment_by), event.request_id
     surface, served_ms = event.surface, event.occurred_at_ms
     common = _encode(_SlatePart(SCHEMA, kind, segment, request_id, viewer_id, surface, served_ms))[

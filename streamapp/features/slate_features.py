@@ -8,7 +8,7 @@ only when examples are given, and of those given only, is why a slate costs so l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -50,6 +50,9 @@ class _Known(NamedTuple):
     creator: str | None
 
 
+_Taste = Callable[[str], float | None]
+"""Says how the viewer feels about a category or creator."""
+
 _decode = msgspec.json.Decoder(_Said).decode
 
 
@@ -59,27 +62,19 @@ class SlateFeatures:
     Args:
         said: for each slot, what the catalog said of its item when it was shown, as JSON; none
             if all slots were served with their features.
+        many: whether many slots will be asked for; it only decides how that is made fast.
     """
 
-    def __init__(self, slate: Slate, said: list[str]) -> None:
+    def __init__(self, slate: Slate, said: list[str], *, many: bool) -> None:
         shown = slate.shown
         self._slate = slate
         self._said = said
         self._start = _shared(shown)
         self._last = shown.last_category
-        self._signals = shown.signals.split(item_signals.BETWEEN) if shown.signals else None
-        self._categories = self._left(slate.categories)
-        self._creators = self._left(slate.creators)
+        self._signals = item_signals.as_json(shown.signals) if shown.signals else None
+        self._category = _tastes(slate.categories, slate, many=many)
+        self._creator = _tastes(slate.creators, slate, many=many)
         self._words = len(serving.words(shown.event.query)) if shown.matches else 0
-
-    def _left(self, affinities: Affinities | None) -> dict[str, float]:
-        """Return what is left by name, as it would follow from the viewer's published signal."""
-        if affinities is None:
-            return {}
-        slate = self._slate
-        left = serving.decay(slate.as_of_ms, slate.shown.event.occurred_at_ms)
-        known = affinities.longest(slate.as_of_ms)
-        return {name: value * left for name, value in known.items()}
 
     def json(self, index: int) -> bytes:
         """Return the features of a slot."""
@@ -90,18 +85,41 @@ class SlateFeatures:
         known = _known(self._said[index])
         parts = [self._start, known.members]
         if self._signals is not None and self._signals[index]:
-            parts += [b",", item_signals.as_json(self._signals[index])]
+            parts.append(self._signals[index])
         if known.category is not None:
             if self._last is not None:
                 parts.append(b',"same_category":%d' % (known.category == self._last))
-            if (value := self._categories.get(known.category)) is not None:
+            if (value := self._category(known.category)) is not None:
                 parts.append(b',"affinity_category":%.3g' % value)
-        if known.creator is not None and (value := self._creators.get(known.creator)) is not None:
+        if known.creator is not None and (value := self._creator(known.creator)) is not None:
             parts.append(b',"affinity_creator":%.3g' % value)
         if self._words and (found := shown.matches[index]) != UNTITLED:
             parts.append(b',"query_match":%b' % _encode(serving.share(found, self._words)))
         parts.append(b"}")
         return b"".join(parts)
+
+
+def _tastes(affinities: Affinities | None, slate: Slate, *, many: bool) -> _Taste:
+    """Return what says how much is left of an affinity when the slate was shown.
+
+    First as of the viewer's newest event, as it is published, and then from there on.
+    """
+    if affinities is None or not affinities.names:
+        return _none
+    as_of_ms = slate.as_of_ms
+    published = affinities.factor(as_of_ms)
+    left = serving.decay(as_of_ms, slate.shown.event.occurred_at_ms)
+    kept: _Taste = affinities.all_kept().get if many else affinities.kept
+
+    def taste(name: str) -> float | None:
+        value = kept(name)
+        return None if value is None else value * published * left
+
+    return taste
+
+
+def _none(_: str) -> None:
+    return None
 
 
 def _shared(shown: ShownStep) -> bytes:
