@@ -23,7 +23,7 @@ from streamapp.features.serving import (
     GROUPS,
     Features,
     ViewerFeatures,
-    features,
+    features_of_both,
     item_features,
 )
 from streamapp.learning.features import Encoder
@@ -37,11 +37,26 @@ OF_ITEM = frozenset(
 """Features that depend on the item alone."""
 
 
+class Catalogued(NamedTuple):
+    """What the catalog alone makes of an item.
+
+    Attributes:
+        features: by name.
+        named: their tokens, and that of the item itself, by name.
+        on: coordinates of these.
+    """
+
+    features: Features
+    named: dict[str, str]
+    on: list[int]
+
+
 class ItemPart(NamedTuple):
     """What is the same whoever an item is shown to.
 
     Attributes:
         signal, known: what it was made from.
+        catalogued: of the latter.
         features: by name.
         title: of the catalog.
         own: coordinates of its tokens, and of the crosses among them.
@@ -50,6 +65,7 @@ class ItemPart(NamedTuple):
 
     signal: ItemSignal | None
     known: CatalogItem | None
+    catalogued: Catalogued
     features: Features
     title: str | None
     own: frozenset[int]
@@ -64,7 +80,7 @@ class ItemParts:
         self.encoder = encoder
         self.tokens = Tokens(encoder)
         self.crosses = [cross for cross in spec.crosses if not OF_ITEM.issuperset(cross)]
-        self.crossed = frozenset(name for cross in self.crosses for name in cross)
+        self.crossed = [name for name in spec.names if any(name in c for c in self.crosses)]
         self._own_crosses = [cross for cross in spec.crosses if OF_ITEM.issuperset(cross)]
         self._capacity = capacity
         self._parts: dict[str, ItemPart] = {}
@@ -72,21 +88,37 @@ class ItemParts:
     def get(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
         """Return the part of an item as the catalog and its signal have it now."""
         part = self._parts.get(item_id)
-        if part is not None and part.signal is signal and part.known is known:
+        if part is None or part.known is not known:
+            part = self._make(known, signal, self._catalogued(item_id, known))
+        elif part.signal is not signal:
+            part = self._make(known, signal, part.catalogued)
+        else:
             return part
-        part = self._parts[item_id] = self._make(item_id, known, signal)
+        self._parts[item_id] = part
         if len(self._parts) > self._capacity:
             del self._parts[next(iter(self._parts))]
         return part
 
-    def _make(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
-        features = item_features(known, signal)
-        named, on = self.tokens.tell({**features, "item": item_id})
-        if self._own_crosses:
-            on += self.tokens.cross(named, self._own_crosses)
-        title = None if known is None else known.title
-        crossed = {name: named[name] for name in self.crossed if name in named}
-        return ItemPart(signal, known, features, title, frozenset(on), crossed)
+    def _catalogued(self, item_id: str, known: CatalogItem | None) -> Catalogued:
+        features = item_features(known, None)
+        return Catalogued(features, *self.tokens.tell({**features, "item": item_id}))
+
+    def _make(
+        self, known: CatalogItem | None, signal: ItemSignal | None, catalogued: Catalogued
+    ) -> ItemPart:
+        rates = item_features(None, signal)
+        named, on = self.tokens.tell(rates)
+        named |= catalogued.named
+        crosses = self.tokens.cross(named, self._own_crosses) if self._own_crosses else []
+        return ItemPart(
+            signal,
+            known,
+            catalogued,
+            catalogued.features | rates,
+            None if known is None else known.title,
+            frozenset((*catalogued.on, *on, *crosses)),
+            {name: named[name] for name in self.crossed if name in named},
+        )
 
 
 class Rows(NamedTuple):
@@ -119,9 +151,6 @@ class Viewing:
         self._on = frozenset(on + parts.tokens.cross(named, within))
         self._named = {name: token for name, token in named.items() if name in parts.crossed}
         self._crosses = [cross for cross in parts.crosses if cross not in within]
-        self._of_both = [
-            name for name in parts.encoder.spec.names if name not in known and name not in OF_ITEM
-        ]
 
     def rows(self, parts: Sequence[ItemPart]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
@@ -143,10 +172,8 @@ class Viewing:
 
     def _both(self, part: ItemPart) -> list[int]:
         """Return the coordinates of what an item and the viewer make together."""
-        known = features(self._viewer, part.features, part.title)
-        named, on = self._tokens.tell(
-            {name: known[name] for name in self._of_both if name in known}
-        )
+        known = features_of_both(self._viewer, part.features, part.title)
+        named, on = self._tokens.tell(known)
         named |= part.crossed
         named |= self._named
         return on + self._tokens.cross(named, self._crosses)
