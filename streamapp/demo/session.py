@@ -55,9 +55,8 @@ WARM_UP_HOURS = 2
 """Before arms are compared: by then the hour-old one has a model, too."""
 
 ARMS_SAID = (
-    "a third of the viewers each is shown rankings by popularity, by hour-old and by fresh signals "
-    f"and models;\nan hour is {HOUR_MS // 1_000} s here, in which tastes change by "
-    f"{change(DRIFT, HOUR_MS / (PACE * HOUR)):.2f} (log-odds, standard deviation)"
+    "a third of the viewers each sees what is ranked by popularity, by hour-old and by fresh "
+    f"signals and models; an hour is {HOUR_MS // 1_000} s here, and tastes drift"
 )
 
 BROKEN = 0.002
@@ -93,6 +92,7 @@ def run(settings: Settings, seconds: float, rate: float, bootstrap_servers: str 
         else:
             own = scratch(settings, bootstrap_servers)
             console.print(f"running on {bootstrap_servers}, in topics {own.topic_prefix}*")
+        console.print(ARMS_SAID)
         session = Session(own, seconds, rate, console, logs)
         topics = _no_topics() if bootstrap_servers is None else scratch_topics(own)
         return asyncio.run(session.run(topics))

@@ -32,8 +32,7 @@ class Split:
     def __init__(self, hour_ms: int) -> None:
         self.tallies = {name: Tally() for name in ARMS}
         self._arms = {
-            name: Arm.named(name, explored=EXPLORED, hour_ms=hour_ms, segment=name)
-            for name in ARMS
+            name: Arm.named(name, explored=EXPLORED, hour_ms=hour_ms, segment=name) for name in ARMS
         }
         self._humans = {
             name: Human(ranker=arm.rank, experiments={EXPERIMENT: name})

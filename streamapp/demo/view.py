@@ -126,9 +126,9 @@ def _quality(model: ModelVersion | None) -> tuple[str, str]:
 
 
 def _compared(board: Board) -> Table:
-    title = "ranked by (visits since all arms have a model)"
-    table = Table(title=title, title_justify="left", expand=False)
-    table.add_column("arm")
+    """Return what visits come to by arm; ± is the standard error of the mean."""
+    table = Table(title="rankings compared", title_justify="left", expand=False)
+    table.add_column("ranked by")
     for name in ("visits", "clicks a visit", "watched a visit"):
         table.add_column(name, justify="right")
     for name, tally in board.arms.items():

@@ -157,16 +157,17 @@ class Conduct:
 
     def _is_out(self, viewer: Viewer) -> bool:
         """Return whether what the viewer does is to count for nothing."""
-        return self._keeps_out and is_bot(viewer.trust)
+        trust = viewer.trust
+        return len(trust) > 1 and self._keeps_out and is_bot(trust)
 
     def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
         event, profile = step.event, viewer.profile
-        ids = [slot.item_id for slot in event.items]
-        numbers = self._names.numbers(ids)
+        numbers = self._names.numbers([slot.item_id for slot in event.items])
+        ids = self._names.texts(numbers)
         time_ms, since_ms = event.occurred_at_ms, step.stream_ms - self._grace_ms
         profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, impressions=len(ids))
-        profile.show(time_ms, self._names.texts(numbers))
+        profile.show(time_ms, ids)
         if not self._is_out(viewer):
             self._count_slate(viewer, key, step, ids, packed(numbers))
 
@@ -334,7 +335,7 @@ class Conduct:
         if slate is None:
             return
         if not slate.labelled:
-            said = [self._names.name(number) for number in slate.shown.features]
+            said = self._names.texts(slate.shown.features)
             self.outcome.labelled.append(DueSlate(viewer.viewer_id, slate, said))
             slate.labelled = True
             if slate.begun:

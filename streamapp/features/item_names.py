@@ -61,9 +61,9 @@ class ItemNames:
         return self._names.get(number, "")
 
     def texts(self, numbers: list[int]) -> list[str]:
-        """Return the names of numbers that are in use: one text for all who keep it."""
-        held = self._names
-        return [held[number] for number in numbers]
+        """Return the names of numbers, each the one text for all who keep it."""
+        name = self._names.get
+        return [name(number, "") for number in numbers]
 
     def shared(self, names: Iterable[str]) -> list[str]:
         """Return names as the texts held here, as far as they are: one for all who keep it."""

@@ -61,22 +61,21 @@ def add(
     Args:
         since_ms: no event older than this will come: stream time less grace.
     """
-    if packed:
-        start_ms, last_ms, shown, clicked, begun, watched = _RECORD.unpack_from(packed)
-        if start_ms <= time_ms < last_ms + GAP_MS:
-            return (
-                _RECORD.pack(
-                    start_ms,
-                    max(last_ms, time_ms),
-                    shown + impressions,
-                    clicked + clicks,
-                    begun + watches,
-                    min(watched + watched_ms, _MOST),
-                )
-                + packed[_SIZE:]
-            )
+    if not packed:
+        return _RECORD.pack(time_ms, time_ms, impressions, clicks, watches, watched_ms)
+    start_ms, last_ms, shown, clicked, begun, watched = _RECORD.unpack_from(packed)
+    if start_ms <= time_ms < last_ms + GAP_MS:
+        session = _RECORD.pack(
+            start_ms,
+            max(last_ms, time_ms),
+            shown + impressions,
+            clicked + clicks,
+            begun + watches,
+            min(watched + watched_ms, _MOST),
+        )
+        return session + packed[_SIZE:]
     event = Session(time_ms, time_ms, impressions, clicks, watches, watched_ms)
-    if packed and time_ms < start_ms:
+    if time_ms < start_ms:
         return _add_late(packed, event, since_ms)
     return _RECORD.pack(*event) + _reachable(packed, since_ms)
 

@@ -37,7 +37,7 @@ from streamapp.learning.baselines import RateBaselines, RateState
 from streamapp.learning.drift import LossDrift
 from streamapp.learning.duel import DuelState
 from streamapp.learning.encoding import Coordinates
-from streamapp.learning.evaluation import Prequential
+from streamapp.learning.evaluation import Prequential, logarithms
 from streamapp.learning.ftrl import MAX_LOGIT, sigmoid
 from streamapp.learning.model import OWN, Model
 from streamapp.learning.model_rows import ContestHead, Counts, Row, Standing, TurnState
@@ -113,7 +113,7 @@ class Contest:
             coordinates: of the example, for the first model and the second.
             refused: feature values of it that were refused.
         """
-        turn, weight = self._turn, example.weight
+        turn, weight, champion = self._turn, example.weight, self.champion
         self.as_of_ms = max(self.as_of_ms, example.labelled_at_ms)
         if not turn.examples:
             self._begin_turn()
@@ -125,7 +125,9 @@ class Contest:
         scores = []
         for model, indices in zip(self.models, coordinates, strict=True):
             model.learned += 1
-            scores.append(model.ftrl.learn(indices, y, offset, scale, draw, weight))
+            # The challenger's older copies are kept; they predict once it is champion.
+            known = model is champion
+            scores.append(model.ftrl.learn(indices, y, offset, scale, draw, weight, copies=known))
         self._reservoir.offer(draw, coordinates, y, offset)
         constant = self._measure(example, y, scores)
         self._compare(example.viewer_id, y, offset, scores, constant)
@@ -147,13 +149,11 @@ class Contest:
             return -log(self._keep_rate), 1.0
         return 0.0, min(1.0, example.weight * self._keep_rate)
 
-    def _measure(
-        self, example: Example, y: float, scores: list[tuple[float, float, float]]
-    ) -> float:
+    def _measure(self, example: Example, y: float, scores: list[tuple[float, ...]]) -> float:
         weight = example.weight
         for model, of_model in zip(self.models, scores, strict=True):
-            for metric, score in zip(model.metrics, of_model, strict=True):
-                metric.update(sigmoid(score), weight, happened=y)
+            for metric, score in zip(model.metrics, of_model, strict=False):
+                metric.count(*logarithms(score), weight, y)
         rates = self._baselines.update(
             example.item_id, example.viewer_id, example.labelled_at_ms, weight, clicked=y
         )
@@ -163,8 +163,7 @@ class Contest:
         values = {name: features.get(name) for name in self._settings.slices}
         if "surface" in values:
             values["surface"] = example.surface
-        own = sigmoid(scores[self.standing.champion][0])
-        self._slices.update(values, own, weight, happened=y)
+        self._slices.count(values, logarithms(scores[self.standing.champion][0]), weight, y)
         return rates.constant
 
     def _compare(
@@ -172,7 +171,7 @@ class Contest:
         viewer_id: str,
         y: float,
         offset: float,
-        scores: list[tuple[float, float, float]],
+        scores: list[tuple[float, ...]],
         constant: float,
     ) -> None:
         """Note what champion, challenger and the champion of an hour ago lost on an example."""
@@ -184,8 +183,8 @@ class Contest:
         if compared is None:
             compared = turn.compared[viewer_id] = [0.0, 0.0, 0.0]
         compared[0] += 1.0
-        compared[1] += max(-1.0, min(1.0, by_challenger))
-        compared[2] += max(-1.0, min(1.0, by_hour))
+        compared[1] += _clipped(by_challenger)
+        compared[2] += _clipped(by_hour)
         self._drift.update(own - _loss(log(constant / (1.0 - constant)) + offset, y))
         if self._drift.drift_detected:
             turn.drifted = True
@@ -434,5 +433,12 @@ class Contest:
 
 def _loss(score: float, y: float) -> float:
     """Return −y·ln p − (1 − y)·ln(1 − p) of a score, nats."""
-    score = max(-MAX_LOGIT, min(MAX_LOGIT, score))
+    if not -MAX_LOGIT < score < MAX_LOGIT:
+        score = MAX_LOGIT if score > 0 else -MAX_LOGIT
     return log1p(exp(score)) - y * score
+
+
+def _clipped(difference: float) -> float:
+    if -1.0 < difference < 1.0:
+        return difference
+    return 1.0 if difference > 0 else -1.0

@@ -7,7 +7,7 @@ night neither empties it nor lets a handful of examples stand for the model.
 
 from __future__ import annotations
 
-from math import inf, log, log1p
+from math import exp, inf, log, log1p
 
 import msgspec
 
@@ -18,11 +18,25 @@ RESOLUTION = 8
 
 _SPAN = 32
 
-_SMALLEST = 1e-12
-_LARGEST = 1.0 - _SMALLEST
+SMALLEST = 1e-12
+LARGEST = 1.0 - SMALLEST
 """Probabilities are clipped to these bounds: no single example costs more than 27.6."""
 
+_MAX_SCORE = log(LARGEST / SMALLEST)
+
 _RESCALE = 2.0**64
+
+
+def logarithms(score: float) -> tuple[float, float, float]:
+    """Return the probability of a score (log-odds), its logarithm and that of its complement.
+
+    Both probabilities are at least 1e-12.
+    """
+    if not -_MAX_SCORE < score < _MAX_SCORE:
+        score = _MAX_SCORE if score > 0 else -_MAX_SCORE
+    odds = exp(score)
+    no = -log1p(odds)
+    return odds / (1.0 + odds), score + no, no
 
 
 class PrequentialState(msgspec.Struct, array_like=True):
@@ -69,13 +83,19 @@ class Prequential:
 
         A share of what could have happened (0 to 1) counts as that much of both outcomes.
         """
-        if not _SMALLEST < probability < _LARGEST:
-            probability = min(max(probability, _SMALLEST), _LARGEST)
-        yes, no = log(probability), log1p(-probability)
-        self._scale *= self._growth
-        if self._scale > _RESCALE:
+        if not SMALLEST < probability < LARGEST:
+            probability = min(max(probability, SMALLEST), LARGEST)
+        self.count(probability, log(probability), log1p(-probability), weight, happened)
+
+    def count(
+        self, probability: float, yes: float, no: float, weight: float, happened: float
+    ) -> None:
+        """Take one prediction of which the logarithms are known, of it and of its complement."""
+        self._scale = scale = self._scale * self._growth
+        if scale > _RESCALE:
             self._rescale()
-        weight *= self._scale
+            scale = self._scale
+        weight *= scale
         self._weight += weight
         self._expected += weight * probability
         number = int((yes - no + _SPAN / 2) * self._resolution)
@@ -87,9 +107,10 @@ class Prequential:
             self._loss -= positive * yes
             self._bins[1][number] += positive
             weight -= positive
-        if weight:
-            self._loss -= weight * no
-            self._bins[0][number] += weight
+            if not weight:
+                return
+        self._loss -= weight * no
+        self._bins[0][number] += weight
 
     def _rescale(self) -> None:
         factor = 1.0 / _RESCALE

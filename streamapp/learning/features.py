@@ -140,7 +140,7 @@ class Encoder:
             "surface": surface,
             "position": str(min(position, self.spec.last_position)),
         }
-        longest = self.spec.max_length
+        longest, least, most = self.spec.max_length, 0.0, self._largest
         tokens: dict[str, str] = {}
         for name, prefix in self._prefixes:
             value = values.get(name)
@@ -149,8 +149,13 @@ class Encoder:
                     tokens[name] = prefix + value
                 elif value:
                     self.refused += 1
-            elif value is not None and (bucket := self._bucket(value)) is not None:
-                tokens[name] = prefix + bucket
+            elif value is not None:
+                if least < value <= most:  # as `_bucket` has it, without the calls
+                    mantissa, exponent = frexp(value)
+                    octave = 2 * exponent - (1 if mantissa >= _HALF else 2)
+                    tokens[name] = f"{prefix}^{octave}"
+                elif (bucket := self._bucket(value)) is not None:
+                    tokens[name] = prefix + bucket
         return tokens
 
     def _bucket(self, value: float) -> str | None:

@@ -36,7 +36,9 @@ def sigmoid(score: float) -> float:
     >>> sigmoid(0.0), 0 < sigmoid(-1e9), sigmoid(1e9) < 1
     (0.5, True, True)
     """
-    return 1.0 / (1.0 + exp(-max(-MAX_LOGIT, min(MAX_LOGIT, score))))
+    if not -MAX_LOGIT < score < MAX_LOGIT:
+        score = MAX_LOGIT if score > 0 else -MAX_LOGIT
+    return 1.0 / (1.0 + exp(-score))
 
 
 class Coordinate:
@@ -58,7 +60,9 @@ def step(
         root = sqrt(n) * inverse
         coordinate.z = z = coordinate.z + gradient - (root - coordinate.root) * coordinate.w
         coordinate.root = root
-        if z > l1:
+        if not l1:
+            coordinate.w = -z / (ridge + root)
+        elif z > l1:
             coordinate.w = (l1 - z) / (ridge + root)
         elif z < -l1:
             coordinate.w = (-l1 - z) / (ridge + root)

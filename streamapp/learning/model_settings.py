@@ -28,7 +28,7 @@ class ModelSettings:
     beta: float = 1.0
     l1: float = 0.0
     l2: float = 1.0
-    admission: float = 1.0
+    admission: float = 3.0
     expiry_days: int = 30
 
     def __post_init__(self) -> None:

@@ -12,8 +12,9 @@ its AUC counts scores within half a unit of log-odds as ties.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import log, log1p
 
-from streamapp.learning.evaluation import Prequential, PrequentialState
+from streamapp.learning.evaluation import LARGEST, SMALLEST, Prequential, PrequentialState
 from streamapp.signals import Quality
 
 RESOLUTION = 2
@@ -45,6 +46,19 @@ class SlicedPrequential:
         happened: float,
     ) -> None:
         """Take one prediction with the values of its example, by dimension; others are ignored."""
+        probability = min(max(probability, SMALLEST), LARGEST)
+        yes, no = log(probability), log1p(-probability)
+        self.count(values, (probability, yes, no), weight, happened)
+
+    def count(
+        self,
+        values: Mapping[str, str | float | None],
+        predicted: tuple[float, float, float],
+        weight: float,
+        happened: float,
+    ) -> None:
+        """Take one prediction as `logarithms` gives it."""
+        probability, yes, no = predicted
         for dimension, slices in self._slices.items():
             value = values.get(dimension)
             if value is None or value == "":
@@ -53,7 +67,7 @@ class SlicedPrequential:
             metric = slices.get(name)
             if metric is None:
                 name, metric = self._admit(slices, name)
-            metric.update(probability, weight, happened=happened)
+            metric.count(probability, yes, no, weight, happened)
             self._touched[dimension, name] = None
 
     def _admit(self, slices: dict[str, Prequential], name: str) -> tuple[str, Prequential]:

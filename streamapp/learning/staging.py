@@ -96,7 +96,9 @@ class StagedFtrl:
         scale: float = 1.0,
         draw: int = 0,
         weight: float = 1.0,
-    ) -> tuple[float, float, float]:
+        *,
+        copies: bool = True,
+    ) -> tuple[float, ...]:
         """Predict, then learn that the outcome was `y`, from 0 to 1.
 
         Args:
@@ -106,10 +108,11 @@ class StagedFtrl:
             scale: how much of an example this one is.
             draw: 32 bits, a hash of the example's id.
             weight: examples this one stands for; for admission only.
+            copies: predict with the copies of the hour and the day as well.
 
         Returns:
-            The scores (log-odds, without `offset`) from before learning: of the model, and of the
-            copies of the hour and the day.
+            The scores (log-odds, without `offset`) from before learning: of the model, and then of
+            the copies.
         """
         held = self._coordinates.get
         known = [found for index in indices if (found := held(index)) is not None]
@@ -118,19 +121,24 @@ class StagedFtrl:
         mark, bias = self._mark, self._bias
         if bias.mark != mark:
             self._touch(bias)
-        score, hour, day = bias.w, bias.hour_w, bias.day_w
+        score = self._intercept_init + bias.w
         for coordinate in known:
             if coordinate.mark != mark:
                 self._touch(coordinate)
             score += coordinate.w
-            hour += coordinate.hour_w
-            day += coordinate.day_w
-        start = self._intercept_init
-        score += start
+        older = self._older(known) if copies else ()
         gradient = (sigmoid(score + offset) - y) * scale
         step(known, gradient, *self._penalised)
         step((bias,), gradient, *self._free)
-        return score, hour + start, day + start
+        return score, *older
+
+    def _older(self, known: list[StagedCoordinate]) -> tuple[float, float]:
+        hour = self._intercept_init + self._bias.hour_w
+        day = self._intercept_init + self._bias.day_w
+        for coordinate in known:
+            hour += coordinate.hour_w
+            day += coordinate.day_w
+        return hour, day
 
     def _admit(
         self, known: list[StagedCoordinate], indices: Sequence[int], draw: int, weight: float
@@ -138,8 +146,7 @@ class StagedFtrl:
         least = _HASHES * weight
         held, admission = self._coordinates, self._admission
         for index in indices:
-            drawn = ((draw ^ index) * _MIX) % _HASHES
-            if drawn * admission < least and index not in held:
+            if index not in held and ((draw ^ index) * _MIX) % _HASHES * admission < least:
                 held[index] = coordinate = StagedCoordinate(index)
                 known.append(coordinate)
 

@@ -66,7 +66,7 @@ def test_a_run_is_the_same_each_time_and_arms_have_the_same_visits():
 
 
 def made_up(drift: float, gain: float) -> Iterator[Run]:
-    """Ten seeds: hour-old is at 200 to 245 clicks in 100 visits, fresh `gain` above, more or less."""
+    """Ten seeds of 100 visits: hour-old has 200 to 245 clicks, fresh `gain` more, ± 1."""
     for seed in range(10):
         base = 200 + 5 * seed
         fresh = base + round(gain) + (1 if seed % 2 else -1)
@@ -92,9 +92,9 @@ def test_the_table_marks_what_is_decided():
     lines = list(markdown(results))
     control, drifting = (line for line in lines if "fresh against hour-old" in line)
     assert control.startswith("| 0 | fresh against hour-old | +0.0 % (-0.3 to +0.3)")
-    assert drifting.startswith("| 0.6 | fresh against hour-old | **+9.0 % (+8.7 to +9.3)**")
+    assert drifting.startswith("| 0.6 | fresh against hour-old | **+9.0 % (+8.6 to +9.3)**")
     assert "| 0.6 | 10 | hour-old | 2.23 | 22.2 s |" in lines
-    assert len(lines) == 2 * (2 + len(ARMS)) + 3 + 2 * (len(COMPARED) - 1) + 2 - 2
+    assert len(lines) == (2 + 2 * len(ARMS)) + 1 + (2 + 2 * len(COMPARED))
 
 
 def test_the_picture_shows_a_higher_lift_higher_up():
@@ -118,7 +118,7 @@ def test_the_command_writes_the_runs_the_table_and_the_picture(
         return made[one.drift, one.seed, one.arm]
 
     monkeypatch.setattr(command, "run", run)
-    arguments = ["--drifts", "0,0.6", "--to", str(tmp_path)]
+    arguments = ["--drifts", "0,0.6", "--sweep", "", "--to", str(tmp_path)]
     assert command.main(["--seeds", "3", *arguments]) == 0
     assert not (tmp_path / command.TABLE).exists()  # too few seeds for an interval
     assert command.main(["--seeds", "5", "--go-on", *arguments]) == 0
@@ -132,3 +132,17 @@ def test_the_command_writes_the_runs_the_table_and_the_picture(
     assert "fresh against hour-old" in table
     assert "fresh against hour-old" in capsys.readouterr().out
     assert (tmp_path / command.PICTURE).read_text().startswith("<svg")
+
+
+def test_the_sweep_has_its_own_number_of_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[float, int]] = []
+
+    def run(one: command.Asked) -> Run:
+        asked.append((one.drift, one.seed))
+        return Run(one.drift, one.seed, one.arm, 10, 20, 3_000, 99)
+
+    monkeypatch.setattr(command, "run", run)
+    arguments = ["--seeds", "3", "--drifts", "0", "--sweep-seeds", "2", "--sweep", "0.3,0.9"]
+    assert command.main([*arguments, "--to", str(tmp_path)]) == 0
+    expected = {(0.0, 1), (0.0, 2), (0.0, 3), (0.3, 1), (0.3, 2), (0.9, 1), (0.9, 2)}
+    assert set(asked) == expected

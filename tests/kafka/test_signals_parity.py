@@ -1,18 +1,24 @@
 """A simulated audience through Kafka and three workers: every signal as the oracles have it.
 
-Viewers' profiles, queries, items with their viewers, trending lists and erasures, whatever the
-number of partitions, with events late and sent twice, and with the signals role, which reads what
-it has written itself, started again in between::
+Viewers' profiles, queries, items with their viewers, trending lists, similar items and erasures,
+whatever the number of partitions, with events late and sent twice, and with the signals role, which
+reads what it has written itself, started again in between::
 
     50 min of traffic │ 31 min on: one more event a viewer │ erasures │ more traffic, many watches
                       │ (whatever was open closes)         │          │ at once, one erased is back
 
     ── signals is ended, or killed midway, and started again ── a minute is full: lists are due
+                                                             ── 20 min on: of similar items, too
+
+What items are engaged together is a function of the order in which a partition's inputs are
+merged; the oracle gets them in that order. How many sessions another item has, an item may hear
+late (`streamapp.processors.similar`): so a score may be up to √1.5 times too high.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count, islice
@@ -31,6 +37,7 @@ from tests.kafka.workers import WorkerProcess
 from tests.oracles.items import MINUTE, Event, differences, expected_items
 from tests.oracles.profiles import expected_profiles
 from tests.oracles.queries import expected_queries, query_differences
+from tests.oracles.similar import expected_engagements, expected_similar
 from tests.oracles.trending import Lists, expected_trending, seen_in
 from tests.oracles.viewers import expected_recent
 
@@ -38,7 +45,13 @@ START_MS = 1_700_000_000_000
 EVENTS = 1_500
 CLOSING_MS = 31 * MINUTE
 CLICKS, WATCHES, ERASURES = "events.clicks", "events.watches", "privacy.erasures"
-ACTIVITY = ["activity.items", "activity.queries", "activity.trending"]
+ACTIVITY = ROLES["signals"].inputs
+SIMILAR_MS = 20 * MINUTE
+"""Stream time after which every list of similar items has been made anew that has changed."""
+
+LATE_TO_TELL = 1.5**0.5
+"""How many times too high a score may be."""
+
 PARAMETERS = [
     {"name": "position_ctr/home", "valid_from_ms": START_MS + 10_000, "value": [0.5, 0.25]},
     {"name": "prior/ctr", "valid_from_ms": 0, "value": 0.2},
@@ -53,6 +66,7 @@ class Story(NamedTuple):
         broadcast: catalog and parameters.
         events: in the order they are sent.
         erased: viewers of whom nothing is left.
+        known: the catalog's record of each item.
         mark_ms: full minute that lists are due at when all has been processed.
         items, viewers, recent, queries, lists: what signals must say.
     """
@@ -60,6 +74,7 @@ class Story(NamedTuple):
     broadcast: list[Event]
     events: list[Event]
     erased: list[str]
+    known: dict[str, Any]
     mark_ms: int
     items: dict[str, Any]
     viewers: dict[str, Any]
@@ -103,6 +118,7 @@ def story() -> Story:
         ],
         events=[*before, *(erasure(viewer, asked_ms) for viewer in gone), *after, too_old],
         erased=gone[:2],
+        known=known,
         mark_ms=mark_ms,
         items=expected_items([*before, *after], catalog=known, parameters=parameters),
         viewers=expected_profiles(of_viewers, catalog=known, parameters=parameters),
@@ -205,9 +221,14 @@ async def test_every_signal_is_what_the_oracles_say(story, settings, tmp_path, p
         await lists_are_made(settings, story)
         # What is reported of itself it has read to the end, too.
         await everything_processed(settings)
+        trending = left(await last(settings, "candidates.trending"))
+        await send(settings, records(ticks(partitions, story.mark_ms + SIMILAR_MS)))
+        await everything_processed(settings)
         assert signals.stop() == ingest.stop() == 0
     assert not await read_all(settings, ["events.rejected"])
     await everything_is_right(settings, story, partitions)
+    trending_is_right(trending, story)
+    await similar_is_right(settings, story, partitions)
 
 
 async def everything_processed(settings: Settings) -> None:
@@ -239,8 +260,57 @@ async def everything_is_right(settings: Settings, story: Story, partitions: int)
     assert {viewer: signal["recent"] for viewer, signal in viewers.items()} == story.recent
     queries = left(await last(settings, "signals.queries"))
     assert query_differences(queries, story.queries)[:20] == []
-    for name, record in left(await last(settings, "candidates.trending")).items():
+
+
+def trending_is_right(found: dict[str, Any], story: Story) -> None:
+    for name, record in found.items():
         assert [item["item_id"] for item in record["items"]] == [i for i, _ in story.lists[name]]
         if record["as_of_ms"] == story.mark_ms:
             scores = [item["score"] for item in record["items"]]
             assert scores == pytest.approx([score for _, score in story.lists[name]], rel=1e-9)
+
+
+async def similar_is_right(settings: Settings, story: Story, partitions: int) -> None:
+    engagements = expected_engagements(as_merged(story.events, partitions))
+    inactive = {one.item_id for one in engagements} - story.known.keys()
+    found = left(await last(settings, "candidates.similar"))
+    in_the_end = expected_similar(engagements, story.mark_ms, inactive)
+    assert found.keys() == in_the_end.keys()
+    for item_id, record in found.items():
+        expected = expected_similar(engagements, record["as_of_ms"], inactive)[item_id]
+        scores = {one["item_id"]: one["score"] for one in record["items"]}
+        assert scores.keys() == expected.keys()
+        assert list(scores.values()) == sorted(scores.values(), reverse=True)
+        for other, score in scores.items():
+            assert 1 - 1e-9 <= score / expected[other] <= LATE_TO_TELL + 1e-9
+
+
+def as_merged(events: Iterable[Event], partitions: int) -> list[Event]:
+    """Return the events as the partitions merge them, those that count, an erased viewer renamed.
+
+    Of what waits in a partition's inputs the earliest is next; of one time, that of the first
+    input. After an erasure a viewer is somebody else, of whom nothing earlier is taken.
+    """
+    waiting: dict[tuple[int, str], deque[Event]] = defaultdict(deque)
+    for topic, event in events:
+        partition = by_murmur2(event["viewer_id"].encode(), partitions)
+        waiting[partition, topic].append((topic, event))
+    merged: list[Event] = []
+    erased: dict[str, int] = {}
+    for partition in range(partitions):
+        queues = [waiting[partition, topic] for topic in ROLES["ingest"].inputs]
+        while heads := [queue for queue in queues if queue]:
+            topic, event = min(heads, key=lambda queue: time_of(queue[0])).popleft()
+            viewer, at_ms = event["viewer_id"], time_of((topic, event))
+            if topic == ERASURES:
+                erased[viewer] = at_ms
+            elif viewer not in erased:
+                merged.append((topic, event))
+            elif at_ms > erased[viewer]:
+                merged.append((topic, event | {"viewer_id": f"{viewer} again"}))
+    return merged
+
+
+def time_of(event: Event) -> int:
+    name = "requested_at_ms" if event[0] == ERASURES else "occurred_at_ms"
+    return int(event[1][name])

@@ -35,9 +35,12 @@ def seen_in(events: Iterable[Event]) -> list[Seen]:
         for slot in event.get("items", [event] if event.get("action") in ACTIONS else [])
     ]
     for heartbeats in playbacks(unique):
+        watched_ms = -1  # a heartbeat that tells nothing new does not count
         for number, event in enumerate(heartbeats):
             at_ms = event["occurred_at_ms"]
-            seen.append(Seen(event["item_id"], at_ms, at_ms, watched=number == 0))
+            if number == 0 or event["watched_ms"] > watched_ms:
+                seen.append(Seen(event["item_id"], at_ms, at_ms, watched=number == 0))
+            watched_ms = max(watched_ms, event["watched_ms"])
     return seen
 
 

@@ -7,8 +7,10 @@ the slates that they are shown next. An arm learns from its own viewers only.
 `streamapp.demo.arms` says what the arms are. They log the features they ranked by, so each model
 learns from what its arm knew.
 
-Tastes and items drift at the stated rates; 0 is the control. Written are the table, the runs it
-is made of, and a picture of the lift against the drift rate.
+Tastes and items drift at the stated rates; 0 is the control, and the sweep gives the lift in
+between from fewer seeds. Written are the table, the runs it is made of, and a picture of the lift
+against the drift rate. A run takes half a minute or so; `--processes` makes several at a time,
+and `--go-on` goes on where an interrupted command was.
 """
 
 from __future__ import annotations
@@ -94,22 +96,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.evaluation.closed_loop")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="1 to N (20)")
     parser.add_argument("--drifts", default="0,0.6", metavar="D,…", help="rates an hour (0,0.6)")
+    parser.add_argument("--sweep-seeds", type=int, default=8, metavar="N", help="1 to N (8)")
+    parser.add_argument("--sweep", default="0.3,0.9,1.2", metavar="D,…", help="rates in between")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="at a time (1)")
-    parser.add_argument("--to", type=Path, default=Path("out/closed_loop"), metavar="DIR")
+    parser.add_argument("--to", type=Path, default=Path("deploy/evaluation"), metavar="DIR")
     parser.add_argument("--go-on", action="store_true", help="keep the runs that DIR holds")
     args = parser.parse_args(argv)
-    scenario, drifts = Scenario(), [float(text) for text in args.drifts.split(",")]
+    scenario = Scenario()
     args.to.mkdir(parents=True, exist_ok=True)
     done = read(args.to / RUNS, scenario) if args.go_on else []
     known = {(one.drift, one.seed, one.arm) for one in done}
     asked = [
         Asked(scenario, drift, seed, arm)
-        for seed in range(1, args.seeds + 1)
-        for drift in drifts
+        for seeds, drifts in ((args.seeds, args.drifts), (args.sweep_seeds, args.sweep))
+        for seed in range(1, seeds + 1)
+        for drift in map(float, drifts.split(",") if drifts else ())
         for arm in ARMS
         if (drift, seed, arm) not in known
     ]
-    command = f"python -m tests.evaluation.closed_loop --seeds {args.seeds} --drifts {args.drifts}"
+    command = (
+        f"python -m tests.evaluation.closed_loop --seeds {args.seeds} --drifts {args.drifts} "
+        f"--sweep-seeds {args.sweep_seeds} --sweep {args.sweep}"
+    )
     for one in runs(asked, args.processes):
         done.append(one)
         write(args.to, command, scenario, done)

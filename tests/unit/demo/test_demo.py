@@ -1,5 +1,6 @@
 """The demo counts what it is given, shows it, and tells what a run did not produce."""
 
+import collections
 import io
 import math
 
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from streamapp.demo import view
+from streamapp.demo.arms import ARMS
 from streamapp.demo.board import (
     EXAMPLES,
     ITEMS,
@@ -19,6 +21,8 @@ from streamapp.demo.board import (
     Board,
 )
 from streamapp.demo.logs import Logs
+from streamapp.demo.split import SEGMENT_BY, Split, arm_of
+from streamapp.demo.tally import Tally
 from streamapp.demo.truth import truth_of
 from streamapp.signals import (
     Affinities,
@@ -34,13 +38,32 @@ from streamapp.signals import (
     ViewerSession,
     ViewerSignal,
 )
-from streamapp.simulate import World, traffic
+from streamapp.simulate import Sent, World, traffic
 
 NOW = 1_700_000_000_000
 
 
 def board() -> Board:
     return Board(lambda _: 0.25)
+
+
+def visited(visit: str, at_ms: int, clicks: int, watched_ms: int = 0) -> list[Sent]:
+    """A visit's events: a slate, clicks and a playback."""
+    common = {"session_id": visit, "occurred_at_ms": at_ms}
+    events = [("events.impressions", {**common, "items": []})]
+    events += [("events.clicks", {**common, "action": "click"})] * clicks
+    events += [("events.clicks", {**common, "action": "like"})]
+    for ms in (0, watched_ms // 2, watched_ms):
+        events += [("events.watches", {**common, "playback_id": f"{visit}-p", "watched_ms": ms})]
+    return [Sent(topic, "v1", b"", at_ms, event) for topic, event in events]
+
+
+def tally(since_ms: int | None, *visits: list[Sent]) -> Tally:
+    made = Tally(since_ms)
+    for visit in visits:
+        for sent in visit:
+            made.take(sent)
+    return made
 
 
 def item(item_id: str, clicks: float, as_of_ms: int = NOW) -> bytes:
@@ -186,6 +209,72 @@ def test_the_best_loss_is_that_of_the_true_probabilities():
     assert shown.clicked == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": "challenger"},
+        {"objective": "completion"},
+        {"segment": "popularity"},
+    ],
+)
+def test_the_model_shown_is_the_one_that_ranks_for_the_fresh_arm(changed: dict[str, str]):
+    shown = board()
+    own = msgspec.json.decode(version(), type=ModelVersion)
+    fresh = msgspec.structs.replace(own, model="click-fresh", segment="fresh")
+    other = msgspec.structs.replace(fresh, model="other", **changed)
+    for one in (fresh, other):
+        shown.take(VERSIONS, one.model.encode(), msgspec.json.encode(one))
+    assert shown.model == fresh
+
+
+def test_labels_are_counted_of_the_clicks_of_whom_the_model_learns_from():
+    shown = board()
+    own = msgspec.json.decode(example(clicked=True), type=Example)
+    for changed in ({}, {"segment": "fresh"}, {"segment": "hour_old"}, {"kind": "completion"}):
+        one = msgspec.structs.replace(own, **changed)
+        shown.take(EXAMPLES, b"all", msgspec.json.encode(one))
+    assert shown.clicked == 2
+    assert shown.received[EXAMPLES] == 4
+
+
+def test_visits_are_tallied_that_begin_when_it_is_time():
+    early, late = visited("a", NOW - 1, 5, 900), visited("b", NOW, 2, 300)
+    after = visited("a", NOW + 5, 1, 900)  # still the visit from before
+    counted = tally(NOW, early, late, after, visited("c", NOW + 1, 0))
+    assert (counted.visits, counted.clicks, counted.watched_ms) == (2, 2, 300)
+    assert tally(None, late).visits == 0
+
+
+def test_clicks_a_visit_come_with_their_standard_error():
+    counted = tally(NOW, *(visited(str(n), NOW, n) for n in (0, 1, 2, 5)))
+    mean, error = counted.clicks_a_visit or (0.0, 0.0)
+    assert mean == pytest.approx(2.0)
+    assert error == pytest.approx(math.sqrt((4 + 1 + 0 + 9) / 3 / 4))
+    assert tally(NOW, visited("one", NOW, 3)).clicks_a_visit is None
+
+
+def test_viewers_are_split_evenly_and_for_good():
+    world = World(seed=1, viewers=3_000, items=10)
+    split = Split(hour_ms=60_000)
+    people = [world.viewer(number) for number in range(3_000)]
+    counts = collections.Counter(arm_of(person.viewer_id) for person in people)
+    assert set(counts) == set(ARMS)
+    assert min(counts.values()) > 900
+    for person in people[:50]:
+        assert split.human(person).experiments == {"ranker": arm_of(person.viewer_id)}
+    assert SEGMENT_BY == "experiment:ranker"
+
+
+def test_each_arm_counts_its_own_viewers():
+    split = Split(hour_ms=60_000)
+    split.count_from(NOW)
+    for number in range(30):
+        for sent in visited(f"s{number}", NOW, 1):
+            split.count(sent._replace(key=f"v{number}"))
+    expected = collections.Counter(arm_of(f"v{number}") for number in range(30))
+    assert {name: one.visits for name, one in split.tallies.items()} == expected
+
+
 def test_rejected_records_are_counted_by_reason():
     shown = board()
     for reason in ("too_late", "invalid_json", "too_late"):
@@ -225,7 +314,8 @@ def test_only_broken_records_are_no_events():
 
 
 def filled() -> Board:
-    shown = board()
+    visits = [visited("a", NOW, 1, 3_000), visited("b", NOW, 3, 5_000)]
+    shown = Board(lambda _: 0.25, {"hour_old": Tally(NOW), "fresh": tally(NOW, *visits)})
     shown.count_sent(["events.clicks"] * 3 + ["events.watches"] * 5, 2, 0.5)
     shown.take(ITEMS, b"i7", item("i7", 12))
     shown.take(VIEWERS, b"v1", viewer("v1", NOW))
@@ -253,6 +343,16 @@ def test_the_live_view_shows_freshness_model_and_hottest_items():
     row = next(line for line in text.splitlines() if "i7" in line)
     assert [cell.strip() for cell in row.strip("│ ").split("│")][:4] == ["i7", "drama", "0", "12"]
     assert "too_late 1" in text
+
+
+def test_the_arms_are_shown_side_by_side():
+    rows = [row for row in rendered(filled()).splitlines() if "fresh " in row or "hour-old" in row]
+    cells = [[cell.strip() for cell in row.strip("│ ").split("│")] for row in rows]
+    assert ["hour-old", "0", "–", "–"] in cells
+    assert ["fresh", "2", "2.00 ± 1.00", "4.00 s"] in cells
+    text = "\n".join(view.summary(filled(), 5.0))
+    assert "ranked by fresh" in text
+    assert "2.00 ± 1.00 clicks and 4.00 s watched in each" in text
 
 
 def test_the_views_are_right_before_anything_came():

@@ -3,18 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import islice
-from random import Random
+from typing import Any
 
 import pytest
 
 from streamapp.simulate import (
     Delivery,
     Human,
-    Item,
     Placed,
     Ranker,
     Sent,
-    Surface,
     Viewer,
     Visit,
     World,
@@ -35,10 +33,9 @@ def records(ranker: Ranker = shuffled, **arguments) -> list[Sent]:
     return list(audience(world(), VISITS, lambda _: Human(ranker=ranker), **arguments))
 
 
-def first_ones(
-    world: World, viewer: Viewer, surface: Surface, pool: tuple[Item, ...], at_ms: int, draw: Random
-) -> list[Placed]:
-    return [Placed(item, 1.0, None, {"age": 2.0}) for item in pool[:3]]
+def first_ones(*asked: Any) -> list[Placed]:
+    """Show the first items there are, always the same."""
+    return [Placed(item, 1.0, None, {"age": 2.0}) for item in asked[3][:3]]
 
 
 def test_records_come_by_time_and_the_same_again():
@@ -52,28 +49,19 @@ def test_records_come_by_time_and_the_same_again():
 
 def test_a_ranker_is_asked_when_all_that_was_sent_earlier_has_been_handed_out():
     handed_out: list[int] = []
-    asked: list[int] = []
+    asked: list[tuple[int, int]] = []
 
-    def asking(
-        world: World,
-        viewer: Viewer,
-        surface: Surface,
-        pool: tuple[Item, ...],
-        at_ms: int,
-        draw: Random,
-    ) -> list[Placed]:
-        asked.append(at_ms)
-        sent_before[at_ms] = len(handed_out)
-        return shuffled(world, viewer, surface, pool, at_ms, draw)
+    def asking(*arguments: Any) -> list[Placed]:
+        asked.append((arguments[4], len(handed_out)))
+        return shuffled(*arguments)
 
-    sent_before: dict[int, int] = {}
     stream = audience(world(), VISITS, lambda _: Human(ranker=asking), PUNCTUAL)
-    for sent in stream:
-        handed_out.append(sent.timestamp_ms)
-    assert asked == sorted(asked)
+    handed_out.extend(sent.timestamp_ms for sent in stream)
     assert len(asked) > len(VISITS)
-    for at_ms, count in sent_before.items():
-        assert count == sum(ms < at_ms for ms in handed_out[: count + 50])
+    assert asked == sorted(asked)
+    for at_ms, count in asked:
+        assert all(ms <= at_ms for ms in handed_out[:count])
+        assert all(ms >= at_ms for ms in handed_out[count:])
 
 
 def slates(sent: list[Sent]) -> dict[str, list[str]]:
