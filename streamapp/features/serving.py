@@ -184,11 +184,16 @@ def features(viewer: ViewerFeatures, item: Features, title: str | None = None) -
         item: from `item_features`.
         title: of the item, if it answers a query.
     """
-    known = viewer.shared | item
+    return viewer.shared | item | features_of_both(viewer, item, title)
+
+
+def features_of_both(viewer: ViewerFeatures, item: Features, title: str | None = None) -> Features:
+    """Return those features that neither the viewer nor the item has alone."""
+    known: Features = {}
     category, creator = item.get("category"), item.get("creator_id")
     if category is not None:
-        if "last_category" in known:
-            known["same_category"] = int(category == known["last_category"])
+        if "last_category" in viewer.shared:
+            known["same_category"] = int(category == viewer.shared["last_category"])
         if category in viewer.categories:
             known["affinity_category"] = viewer.categories[category]
     if creator in viewer.creators:

@@ -12,7 +12,7 @@ coordinate once, though several tokens may fall on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from streamapp.features.serving import (
     GROUPS,
     Features,
     ViewerFeatures,
-    features,
+    features_of_both,
     item_features,
 )
 from streamapp.learning.features import Encoder
@@ -36,7 +36,19 @@ OF_ITEM = frozenset(
 )
 """Features that depend on the item alone."""
 
-Crosses = Sequence[tuple[str, str]]
+
+class Catalogued(NamedTuple):
+    """What the catalog alone makes of an item.
+
+    Attributes:
+        features: by name.
+        named: their tokens, and that of the item itself, by name.
+        on: coordinates of these.
+    """
+
+    features: Features
+    named: dict[str, str]
+    on: list[int]
 
 
 class ItemPart(NamedTuple):
@@ -44,6 +56,7 @@ class ItemPart(NamedTuple):
 
     Attributes:
         signal, known: what it was made from.
+        catalogued: of the latter.
         features: by name.
         title: of the catalog.
         own: coordinates of its tokens, and of the crosses among them.
@@ -52,6 +65,7 @@ class ItemPart(NamedTuple):
 
     signal: ItemSignal | None
     known: CatalogItem | None
+    catalogued: Catalogued
     features: Features
     title: str | None
     own: frozenset[int]
@@ -66,7 +80,7 @@ class ItemParts:
         self.encoder = encoder
         self.tokens = Tokens(encoder)
         self.crosses = [cross for cross in spec.crosses if not OF_ITEM.issuperset(cross)]
-        self.crossed = frozenset(name for cross in self.crosses for name in cross)
+        self.crossed = [name for name in spec.names if any(name in c for c in self.crosses)]
         self._own_crosses = [cross for cross in spec.crosses if OF_ITEM.issuperset(cross)]
         self._capacity = capacity
         self._parts: dict[str, ItemPart] = {}
@@ -74,19 +88,37 @@ class ItemParts:
     def get(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
         """Return the part of an item as the catalog and its signal have it now."""
         part = self._parts.get(item_id)
-        if part is not None and part.signal is signal and part.known is known:
+        if part is None or part.known is not known:
+            part = self._make(known, signal, self._catalogued(item_id, known))
+        elif part.signal is not signal:
+            part = self._make(known, signal, part.catalogued)
+        else:
             return part
-        part = self._parts[item_id] = self._make(item_id, known, signal)
+        self._parts[item_id] = part
         if len(self._parts) > self._capacity:
             del self._parts[next(iter(self._parts))]
         return part
 
-    def _make(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
-        features = item_features(known, signal)
-        named, on = tell(self.tokens, {**features, "item": item_id}, self._own_crosses)
-        title = None if known is None else known.title
-        crossed = {name: token for name, token in named.items() if name in self.crossed}
-        return ItemPart(signal, known, features, title, frozenset(on), crossed)
+    def _catalogued(self, item_id: str, known: CatalogItem | None) -> Catalogued:
+        features = item_features(known, None)
+        return Catalogued(features, *self.tokens.tell({**features, "item": item_id}))
+
+    def _make(
+        self, known: CatalogItem | None, signal: ItemSignal | None, catalogued: Catalogued
+    ) -> ItemPart:
+        rates = item_features(None, signal)
+        named, on = self.tokens.tell(rates)
+        named |= catalogued.named
+        crosses = self.tokens.cross(named, self._own_crosses) if self._own_crosses else []
+        return ItemPart(
+            signal,
+            known,
+            catalogued,
+            catalogued.features | rates,
+            None if known is None else known.title,
+            frozenset((*catalogued.on, *on, *crosses)),
+            {name: named[name] for name in self.crossed if name in named},
+        )
 
 
 class Rows(NamedTuple):
@@ -115,14 +147,10 @@ class Viewing:
         self._tokens = parts.tokens
         known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": 1}
         within = [cross for cross in parts.crosses if known.keys() >= set(cross)]
-        self._shared, on = tell(parts.tokens, known, within)
-        self._on = frozenset(on)
-        self._of_both = [
-            name for name in parts.encoder.spec.names if name not in known and name not in OF_ITEM
-        ]
-        crosses = [cross for cross in parts.crosses if cross not in within]
-        self._with_shared = [(one, other) for one, other in crosses if one in known]
-        self._with_both = [(one, other) for one, other in crosses if one not in known]
+        named, on = parts.tokens.tell(known)
+        self._on = frozenset(on + parts.tokens.cross(named, within))
+        self._named = {name: token for name, token in named.items() if name in parts.crossed}
+        self._crosses = [cross for cross in parts.crosses if cross not in within]
 
     def rows(self, parts: Sequence[ItemPart]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
@@ -144,43 +172,11 @@ class Viewing:
 
     def _both(self, part: ItemPart) -> list[int]:
         """Return the coordinates of what an item and the viewer make together."""
-        known = features(self._viewer, part.features, part.title)
-        tokens, crossed = self._tokens, part.crossed
-        found, named = [], {}
-        for name in self._of_both:
-            if name in known and (told := tokens.get(name, known[name])) is not None:
-                named[name], index = told
-                found.append(index)
-        for one, other in self._with_shared:
-            mine, its = self._shared.get(one), crossed.get(other) or named.get(other)
-            if mine is not None and its is not None:
-                found.append(tokens.cross(mine, its))
-        if self._with_both:
-            named.update(crossed)
-            named.update(self._shared)
-            found += _crossed(tokens, named, self._with_both)
-        return found
-
-
-def tell(
-    tokens: Tokens, features: Mapping[str, float | str], crosses: Crosses
-) -> tuple[dict[str, str], list[int]]:
-    """Return tokens by name, and the coordinates of these and of the crosses among them."""
-    named, on = {}, []
-    for name, value in features.items():
-        told = tokens.get(name, value)
-        if told is not None:
-            named[name], index = told
-            on.append(index)
-    return named, on + _crossed(tokens, named, crosses)
-
-
-def _crossed(tokens: Tokens, named: Mapping[str, str], crosses: Crosses) -> list[int]:
-    return [
-        tokens.cross(named[one], named[other])
-        for one, other in crosses
-        if one in named and other in named
-    ]
+        known = features_of_both(self._viewer, part.features, part.title)
+        named, on = self._tokens.tell(known)
+        named |= part.crossed
+        named |= self._named
+        return on + self._tokens.cross(named, self._crosses)
 
 
 def _array(numbers: Sequence[int]) -> Coordinates:

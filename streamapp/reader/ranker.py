@@ -62,32 +62,29 @@ class Ranker:
         if CLICK not in champions:
             notes.append(f"no_model:{CLICK}")
         viewer = self._features(signal, context)
-        probabilities = self._scorer.probabilities(
-            champions, items, viewer_id, context.surface, viewer
-        )
-        clicks = probabilities.get(CLICK)
-        if clicks is None:
-            clicks = self._popularity(items, context.at_ms)
+        chances = self._scorer.probabilities(champions, items, viewer_id, context.surface, viewer)
+        clicks = chances[CLICK] if CLICK in chances else self._popularity(items, context.at_ms)
         weights = {name: one.version.objective_weight for name, one in champions.items()}
-        scores = values(clicks, probabilities, weights)
+        scores = values(clicks, chances, weights)
         slate = self._slate(items, scores, context)
-        places = slate.fill(context.limit)
-        if slate.lifted:
-            notes.append("limits_lifted")
-        ranked = tuple(
+        ranked = [
             Ranked(
                 items[index].item_id,
                 position,
                 float(scores[index]),
-                {name: float(found[index]) for name, found in probabilities.items()},
+                {name: float(found[index]) for name, found in chances.items()},
                 propensity,
                 self._flags(items[index]),
                 _features(viewer, items[index]) if self.options.log_features else None,
             )
-            for position, (index, propensity) in enumerate(places, 1)
-        )
+            for position, (index, propensity) in enumerate(slate.fill(context.limit), 1)
+        ]
+        if slate.lifted:
+            notes.append("limits_lifted")
         models = {one.version.model: one.epoch for one in champions.values()}
-        return Ranking(context.request_id, viewer_id, ranked, models, dict(left_out), tuple(notes))
+        return Ranking(
+            context.request_id, viewer_id, tuple(ranked), models, dict(left_out), tuple(notes)
+        )
 
     def _champions(self, segment: str) -> dict[str, Champion]:
         """Return the champions by objective, that of clicks first."""

@@ -9,6 +9,7 @@ latency   all roles at a steady rate: how old what readers see is.
 memory    the processors by themselves, without Kafka: bytes a viewer and an item, field by field,
           and what an event costs among few and among many.
 learner   the learner by itself, without Kafka: what an example costs.
+ranking   the reader by itself, without Kafka: milliseconds to rank 200 items.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from deploy.kafka.kafka import KafkaBroker
 from tests.bench.learner import bench as learner
 from tests.bench.memory import bench as memory
 from tests.bench.mixed_traffic import bench as roles
+from tests.bench.ranking import bench as ranking
 from tests.bench.three_half_lives import bench as engines
 from tests.bench.three_half_lives.engines import ENGINES
 
-PARTS = ("engines", "ingest", "latency", "memory", "learner")
-ALONE = {"memory", "learner"}
+PARTS = ("engines", "ingest", "latency", "memory", "learner", "ranking")
+ALONE = {"memory", "learner", "ranking"}
 """Parts that need no Kafka."""
 
 
@@ -94,6 +96,8 @@ def _run_alone(args: argparse.Namespace, console: Console) -> None:
         _run_memory(args, console)
     if "learner" in args.parts:
         learner.run(learner.QUICK if args.quick else learner.Plan(), console)
+    if "ranking" in args.parts:
+        ranking.run(ranking.QUICK if args.quick else ranking.Plan(), console)
 
 
 def _run_memory(args: argparse.Namespace, console: Console) -> None:

@@ -176,11 +176,13 @@ def test_tokens_are_bounded_and_told_the_same_after_they_were_forgotten(monkeypa
     tokens = Tokens(encoder)
     for _ in range(2):
         for item in "abcde":
-            assert tokens.get("item", item) == (
-                f"item={item}",
-                encoder.coordinate(f"item={item}"),
+            token = f"item={item}"
+            assert tokens.tell({"item": item, "unknown": 1.0}) == (
+                {"item": token},
+                [encoder.coordinate(token)],
             )
-            crossed = encoder.coordinate(f"item={item}×surface=home")
-            assert tokens.cross(f"item={item}", "surface=home") == crossed
+            named = {"item": token, "surface": "surface=home"}
+            crosses = [("item", "surface"), ("item", "viewer")]
+            assert tokens.cross(named, crosses) == [encoder.coordinate(f"{token}×surface=home")]
     assert len(tokens._told) <= 2
     assert len(tokens._crosses) <= 2
