@@ -208,6 +208,10 @@ class Similar:
         self._rows[neighbour_key(item_id, met.tag)] = row
         if met.dropped is not None:
             self._rows[neighbour_key(item_id, met.dropped)] = None
+        if told.together < 0 and item.basis is not None:
+            # The sums may come to what they were, of other neighbours: the list is out of date.
+            item.basis = item.basis._replace(others=-1.0)
+            self._write(item.list_row(item_id))
         if not item.touched:
             self._touch(item_id, item)
         return met.is_new and item.told_ms >= minute_ms

@@ -138,5 +138,5 @@ def test_a_playback_that_began_before_the_verdict_counts_no_more() -> None:
     ]
     pipeline = played([*beats[:3], *burst(start + 40_000), beats[3]], {0, 2, 20})
     counters = pipeline.last("signals.items")["film"]["counters"]
-    assert {} == {}
+    assert counters
     assert all(abs(value) < 1e-9 for sums in counters.values() for value in sums.values())

@@ -243,3 +243,10 @@ def test_what_is_not_taken_back_shows() -> None:
     town.arrived += burst(START + MINUTE)
     with pytest.raises(AssertionError):
         assert_as_if_never_been(town)
+
+
+def test_a_list_is_made_anew_though_what_went_counted_as_much_as_what_came() -> None:
+    """The sums of the neighbours are what they were; the neighbours are others."""
+    bot = [*played("b", START, 0, 0)[:1], click("a", 4, "bot"), *played("e", START + 3, 3, 0)[:1]]
+    people = [*clicks("abcd", "person"), *clicks("dbe", "other")]
+    assert_as_if_never_been(town_of([*bot, *people, *burst(START + 29 * MINUTE)]), within=0.0072)
