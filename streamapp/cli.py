@@ -113,10 +113,16 @@ def _add_replay(commands: Subparsers) -> None:
         "--to",
         dest="target",
         type=Path,
-        required=True,
         metavar="DIR",
         help="gets TOPIC.jsonl, one {key, value} a line, every version in order",
     )
+    replay.add_argument(
+        "--examples",
+        type=Path,
+        metavar="DIR",
+        help="gets examples.parquet: the labelled examples, a column each field and feature",
+    )
+    replay.set_defaults(refuse=replay.error)
     replay.add_argument("--sort", action="store_true", help="sort the events by time first")
 
 
@@ -149,7 +155,9 @@ def _demo(args: argparse.Namespace, settings: Settings) -> int:
 def _replay(args: argparse.Namespace, settings: Settings) -> int:
     from streamapp import replay
 
-    return replay.run(args.source, args.target, args.sort, settings)
+    if args.target is None and args.examples is None:
+        args.refuse("one of the arguments --to and --examples is required")
+    return replay.run(args.source, args.target, args.sort, settings, examples=args.examples)
 
 
 def _tail(args: argparse.Namespace, settings: Settings) -> int:

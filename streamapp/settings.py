@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from re import fullmatch
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,6 +21,8 @@ IGNORED = ("STREAMAPP_TEST_", "STREAMAPP_PORT_FILE")
 MASK = "********"
 CLICK_WINDOW = "STREAMAPP_CLICK_WINDOW_MS_"
 """Followed by a surface in capitals: the click window of that surface."""
+
+SEGMENTS = r"(surface|country|experiment:.+)?"
 
 T = TypeVar("T")
 
@@ -165,6 +168,11 @@ class Settings:
     security: Security = field(default_factory=Security)
 
     def __post_init__(self) -> None:
+        if not fullmatch(SEGMENTS, self.segment_by):
+            raise ConfigurationError(
+                f"{PREFIX}SEGMENT_BY={self.segment_by}: expected nothing, surface, country or"
+                " experiment:NAME"
+            )
         by_surface = MappingProxyType(dict(self.click_window_ms_by_surface))
         object.__setattr__(self, "click_window_ms_by_surface", by_surface)
 

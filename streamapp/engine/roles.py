@@ -118,6 +118,7 @@ def _signals(views: Views, _: Settings) -> Sequence[Processor]:
 def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.anomalies import Anomalies, AnomaliesSettings
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
+    from streamapp.processors.factors import Factors, FactorsSettings
     from streamapp.processors.learner import Learner, LearnerSettings
 
     learner = LearnerSettings(
@@ -129,6 +130,7 @@ def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
         Learner(learner),
         Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
         Anomalies(AnomaliesSettings()),
+        Factors(FactorsSettings(model=f"factors{settings.model_suffix}")),
     ]
 
 
@@ -170,7 +172,7 @@ ROLES = {
         ),
         Role(
             name="learn",
-            processors=("learner", "estimators", "anomalies"),
+            processors=("learner", "estimators", "anomalies", "factors"),
             inputs=("training.examples", "activity.sessions"),
             outputs=(
                 "models.versions",

@@ -12,7 +12,7 @@ A number and its name are a changelog row of their own, written once.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 KIND = b"n"
 """First byte of the changelog key of a name; its number follows."""
@@ -90,10 +90,10 @@ class ItemNames:
             self._changes[_key(number)] = None
         self._old, self._young = self._young, {}
 
-    def take(self) -> Iterator[_Change]:
-        """Yield the rows written since the last call."""
+    def take(self) -> list[_Change]:
+        """Return the rows written since the last call."""
         changes, self._changes = self._changes, {}
-        yield from changes.items()
+        return list(changes.items())
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a row back from the changelog."""

@@ -21,10 +21,12 @@ from typing import ClassVar
 
 import msgspec
 
-MORE = 50
-"""Items more than are needed that may be held because some of them are there twice."""
+MORE = 20
+"""Items more than are needed that may wait to be dropped together."""
 
 _RUN = Struct("<qB")
+_COUNT = 8
+"""Where the number of items is in a run."""
 
 
 class LatestItems(msgspec.Struct, gc=False, array_like=True):
@@ -49,16 +51,23 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
         is_late = runs and time_ms <= _RUN.unpack_from(runs)[0]
         self.happened = (*items, *self.happened)
         self.runs = _RUN.pack(time_ms, len(items)) + runs
-        if is_late or len(self.happened) > self.LIMIT + MORE:
+        if is_late:
             self._tidy()
-        elif len(self.happened) > self.LIMIT:
+        elif len(self.happened) > self.LIMIT + MORE:
             self._drop_last()
 
     def _drop_last(self) -> None:
-        """Drop the items of the oldest time if there are enough without them."""
-        others = self.happened[: -self.runs[-1]]
-        if len(others) >= self.LIMIT and len(set(others)) >= self.LIMIT:
-            self.happened, self.runs = others, self.runs[: -_RUN.size]
+        """Drop the items of the oldest times, as far as there are enough without them."""
+        distinct: set[str] = set()
+        runs = end = 0
+        while len(distinct) < self.LIMIT and end < len(self.happened):
+            start, end = end, end + self.runs[runs * _RUN.size + _COUNT]
+            distinct.update(self.happened[start:end])
+            runs += 1
+        if end > self.LIMIT + MORE // 2:
+            self._tidy()  # too many of them are there twice
+        else:
+            self.happened, self.runs = self.happened[:end], self.runs[: runs * _RUN.size]
 
     def _tidy(self) -> None:
         """Keep each item once, and the first `LIMIT` only."""

@@ -224,4 +224,4 @@ class Playbacks(PackedTable, gc=False, array_like=True):
 
 def _unpacked(fields: tuple[Any, ...]) -> Playback:
     """Return a playback from the fields of its record: key, those up to `ratio`, `grown`."""
-    return Playback(*[*fields[1:11], fields[11:]])
+    return Playback(*(*fields[1:11], fields[11:]))

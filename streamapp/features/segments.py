@@ -14,7 +14,6 @@ Examples are keyed by their segment: one task learns of a segment, another of an
 
 from __future__ import annotations
 
-from streamapp.errors import ConfigurationError
 from streamapp.events import Impression
 
 ALL = "all"
@@ -32,16 +31,3 @@ def segment_of(impression: Impression, by: str) -> str:
     if by == "country":
         return impression.country or ALL
     return (impression.experiments or {}).get(by.removeprefix(EXPERIMENT), ALL)
-
-
-def check(by: str) -> None:
-    """Refuse what decides nothing.
-
-    Raises:
-        ConfigurationError: it is none of the above.
-    """
-    named = by.startswith(EXPERIMENT) and by != EXPERIMENT
-    if by not in ("", "surface", "country") and not named:
-        raise ConfigurationError(
-            f"segments by {by!r}: expected nothing, surface, country or {EXPERIMENT}NAME"
-        )

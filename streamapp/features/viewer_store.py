@@ -148,11 +148,10 @@ class ViewerStore:
             self._rows.pop(row, None)
             self._rows[row] = None
 
-    def take_rows(self) -> Iterator[_Row]:
-        """Yield the rows written since the last call, each once."""
+    def take_rows(self) -> list[_Row]:
+        """Return the rows written since the last call, each once."""
         rows, self._rows = self._rows, {}
-        yield from self._names.take()
-        yield from rows.items()
+        return [*self._names.take(), *rows.items()]
 
     def expire(self, stream_time_ms: int) -> Iterator[str]:
         """Forget viewers that have been idle for long, with all their rows; yield their ids.

@@ -49,7 +49,8 @@ class BprSettings:
 
     Attributes:
         dimensions: numbers in a vector.
-        viewer_rate: η of the vectors of viewers, of whom less is seen than of items.
+        viewer_rate: η of the vectors of viewers. Where viewers are in fact much alike, a high one
+            learns tastes from chance: 0.1 loses there more than it gains where tastes differ.
         item_rate: η of the vectors of items.
         bias_rate: η of biases and places.
         early: how much faster a new item learns.
@@ -63,13 +64,13 @@ class BprSettings:
     """
 
     dimensions: int = 16
-    viewer_rate: float = 0.1
+    viewer_rate: float = 0.03
     item_rate: float = 0.05
     bias_rate: float = 0.03
     early: float = 10.0
     l2: float = 0.01
     own: float = 0.1
-    traits: tuple[float, ...] = (0.5, 0.1)
+    traits: tuple[float, ...] = (0.4, 0.1)
     max_norm: float = 4.0
     viewers: int = 200_000
     items: int = 100_000

@@ -88,6 +88,9 @@ class Entry:
 class FactorRows:
     """The rows of one kind.
 
+    Attributes:
+        order: of the newest event; to be kept beside the entries for a restore.
+
     Args:
         first: makes the first row of an id.
         capacity: rows held, and ids that wait, each; the one used longest ago is forgotten first.
@@ -103,7 +106,7 @@ class FactorRows:
         self._admission = admission
         self._held: dict[str, Entry] = {}  # in the order they were last used, as are those
         self._waiting: dict[str, Entry] = {}
-        self._order = 0
+        self.order = 0
         self._touched: set[str] = set()
 
     def __len__(self) -> int:
@@ -132,8 +135,8 @@ class FactorRows:
         """
         entry = self._held.pop(name, None) or self._waiting.pop(name, None) or Entry()
         self._touched.add(name)
-        self._order += 1
-        entry.order = self._order
+        self.order += 1
+        entry.order = self.order
         entry.events += 1
         if entry.row is None and entry.events >= self._admission:
             entry.row = self._first(name, traits)
@@ -151,11 +154,11 @@ class FactorRows:
     def put_back(self, name: str, row: Row | None) -> None:
         """Give an id this row, or none."""
         self._touched.add(name)
-        self._order += 1
+        self.order += 1
         waited = self._waiting.pop(name, None)
         entry = self._held.pop(name, None) or waited or Entry(events=self._admission)
         if row is not None:
-            entry.order, entry.row = self._order, row
+            entry.order, entry.row = self.order, row
             self._held[name] = entry
 
     def take_touched(self) -> set[str]:
@@ -171,4 +174,4 @@ class FactorRows:
         """Go on exactly from what `entry` gave of each id."""
         for name, entry in sorted(entries, key=lambda named: named[1].order):
             (self._waiting if entry.row is None else self._held)[name] = entry
-            self._order = entry.order
+            self.order = max(self.order, entry.order)

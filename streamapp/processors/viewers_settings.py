@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamapp.features.decay import DAY_MS
-from streamapp.features.segments import check
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,6 @@ class ViewersSettings:
     keep_out_bots: bool = True
     session_keep_rate: float = 1.0
     segment_by: str = ""
-
-    def __post_init__(self) -> None:
-        check(self.segment_by)
 
     def click_window(self, surface: str) -> int:
         """Return the click window of a surface."""

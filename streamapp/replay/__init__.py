@@ -9,6 +9,7 @@ what is merged when and where a cut is taken, and `computed_at_ms` is the stream
     catalog.items.jsonl  │   │                             candidates.trending, .similar.jsonl
                          │   └──▶ training.examples ─▶ learn ────▶ models.*.jsonl
                          ├──▶ signals.viewers.jsonl, training.examples.jsonl, events.rejected.jsonl
+                         ├──▶ examples.parquet, if asked for: training.examples as columns
                          └─◀─ control.parameters.jsonl, from learn unless they are given
 
 Files are read as they are needed, whatever their size; what stays in memory is what a worker holds,
@@ -24,11 +25,11 @@ import gc
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from streamapp.errors import ConfigurationError
-from streamapp.replay.cascade import Cascade
+from streamapp.replay.cascade import Cascade, Write
 from streamapp.replay.files import Directory
 from streamapp.replay.outputs import Outputs
 from streamapp.replay.report import Report
@@ -43,15 +44,18 @@ COLLECT_AFTER = (100_000, 20, 100)
 
 def run(
     source: Path,
-    target: Path,
+    target: Path | None,
     sort: bool,  # noqa: FBT001  # as the command line has it
     settings: Settings,
     read_lines: int = READ_LINES,
+    examples: Path | None = None,
 ) -> int:
     """Replay the files in `source` into files in `target`; returns the exit code.
 
     Args:
+        target: gets the records of every topic; None to write none of them.
         sort: sort the events by time first; they are then held in memory.
+        examples: gets the examples as Parquet.
 
     Raises:
         ConfigurationError: a directory or file is not as it must be.
@@ -59,8 +63,10 @@ def run(
     """
     try:
         directory = Directory(source, sort=sort)
-        with _rare_collections(), Outputs(target) as outputs:
-            cascade = Cascade(directory, settings, outputs.write, read_lines)
+        with ExitStack() as stack:
+            stack.enter_context(_rare_collections())
+            outputs = stack.enter_context(Outputs(target))
+            cascade = Cascade(directory, settings, _writer(outputs, examples, stack), read_lines)
             report = Report(directory, cascade, time.monotonic, sys.stderr.write)
             for _ in cascade.run():
                 report.tick()
@@ -68,6 +74,21 @@ def run(
         raise ConfigurationError(str(error)) from error
     sys.stdout.writelines(line + "\n" for line in report.summary(outputs))
     return 0
+
+
+def _writer(outputs: Outputs, examples: Path | None, stack: ExitStack) -> Write:
+    """Return what takes each record; pyarrow is imported only where it is used."""
+    if examples is None:
+        return outputs.write
+    from streamapp.replay.parquet import ExamplesFile  # noqa: PLC0415
+
+    file = stack.enter_context(ExamplesFile(examples))
+
+    def write(topic: str, key: bytes | None, value: bytes | None) -> None:
+        outputs.write(topic, key, value)
+        file.write(topic, value)
+
+    return write
 
 
 @contextmanager

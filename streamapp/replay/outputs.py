@@ -25,13 +25,13 @@ class Outputs:
     """The files of all output topics; they get their names when all of it is written.
 
     Args:
-        target: a directory that is empty or does not exist.
+        target: a directory that is empty or does not exist; None to count and write nothing.
 
     Attributes:
         records: written so far, by topic.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path | None) -> None:
         written = (topic for role in ROLES.values() for topic in role.outputs)
         topics = [topic for topic in dict.fromkeys(written) if not topic.startswith(INTERNAL)]
         self.records: Counter[str] = Counter(dict.fromkeys(topics, 0))
@@ -40,6 +40,8 @@ class Outputs:
 
     def __enter__(self) -> Self:
         target = self._target
+        if target is None:
+            return self
         if target.exists() and not target.is_dir():
             raise ConfigurationError(f"{target} is no directory")
         target.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,7 @@ class Outputs:
         if found:
             raise ConfigurationError(f"{target} is not empty: it holds {', '.join(found[:5])}")
         for topic in self.records:
-            self._files[topic] = self._path(topic, UNFINISHED).open("wb")
+            self._files[topic] = _path(target, topic, UNFINISHED).open("wb")
         return self
 
     def __exit__(
@@ -57,18 +59,18 @@ class Outputs:
         trace: TracebackType | None,
     ) -> None:
         """Give the files their names, or remove them after a failure."""
+        target = self._target
+        if target is None:
+            return
         for topic, file in self._files.items():
-            unfinished = self._path(topic, UNFINISHED)
+            unfinished = _path(target, topic, UNFINISHED)
             if error is None:
                 file.close()
-                unfinished.rename(self._path(topic))
+                unfinished.rename(_path(target, topic))
             else:
                 with suppress(OSError):  # a full disk is told by the first error
                     file.close()
                 unfinished.unlink(missing_ok=True)
-
-    def _path(self, topic: str, suffix: str = "") -> Path:
-        return self._target / f"{topic}{SUFFIX}{suffix}"
 
     def write(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Append a record; what is internal is left out."""
@@ -76,4 +78,9 @@ class Outputs:
         if file is not None:
             name = b"null" if key is None else _encode(key.decode(errors="replace"))
             file.write(b'{"key":%b,"value":%b}\n' % (name, b"null" if value is None else value))
+        if topic in self.records:
             self.records[topic] += 1
+
+
+def _path(target: Path, topic: str, suffix: str = "") -> Path:
+    return target / f"{topic}{SUFFIX}{suffix}"

@@ -8,6 +8,7 @@ ingest    one worker of the ingest role, all features on, over a backlog of mixe
 latency   all roles at a steady rate: how old what readers see is.
 memory    the processors by themselves, without Kafka: bytes a viewer and an item, field by field,
           and what an event costs among few and among many.
+learner   the learner by itself, without Kafka: what an example costs.
 ranking   the reader by itself, without Kafka: milliseconds to rank 200 items.
 """
 
@@ -24,14 +25,16 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.kafka.kafka import KafkaBroker
+from tests.bench.learner import bench as learner
 from tests.bench.memory import bench as memory
 from tests.bench.mixed_traffic import bench as roles
 from tests.bench.ranking import bench as ranking
 from tests.bench.three_half_lives import bench as engines
 from tests.bench.three_half_lives.engines import ENGINES
 
-PARTS = ("engines", "ingest", "latency", "memory", "ranking")
-WITHOUT_KAFKA = {"memory", "ranking"}
+PARTS = ("engines", "ingest", "latency", "memory", "learner", "ranking")
+ALONE = {"memory", "learner", "ranking"}
+"""Parts that need no Kafka."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or its Kafka would live on
-    if WITHOUT_KAFKA.issuperset(args.parts):
-        _run_pure(args, console)
+    if set(args.parts) <= ALONE:
+        _run_alone(args, console)
         return 0
     with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as place:
         if args.bootstrap_servers:
@@ -84,13 +87,15 @@ def _run(
         roles.run_ingest(wanted, servers, data, console, place)
     if "latency" in args.parts:
         roles.run_latency(wanted, servers, console, place)
-    _run_pure(args, console)
+    _run_alone(args, console)
     return 0 if right else 1
 
 
-def _run_pure(args: argparse.Namespace, console: Console) -> None:
+def _run_alone(args: argparse.Namespace, console: Console) -> None:
     if "memory" in args.parts:
         _run_memory(args, console)
+    if "learner" in args.parts:
+        learner.run(learner.QUICK if args.quick else learner.Plan(), console)
     if "ranking" in args.parts:
         ranking.run(ranking.QUICK if args.quick else ranking.Plan(), console)
 

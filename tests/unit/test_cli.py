@@ -53,7 +53,12 @@ def test_the_command_line_alone_names_every_command(capsys):
         (
             ["replay", "--from", "a", "--to", "b", "--sort"],
             "replay",
-            ((Path("a"), Path("b"), True, Settings()), {}),
+            ((Path("a"), Path("b"), True, Settings()), {"examples": None}),
+        ),
+        (
+            ["replay", "--from", "a", "--examples", "c"],
+            "replay",
+            ((Path("a"), None, False, Settings()), {"examples": Path("c")}),
         ),
         (
             ["tail", "t", "--key", "k", "--max", "2"],

@@ -70,3 +70,19 @@ def test_what_ingest_accepted_is_never_refused_for_its_time_further_on():
 def test_an_unknown_role_is_told_with_those_there_are():
     with pytest.raises(ConfigurationError, match="ingest, signals, learn"):
         role("signal")
+
+
+def test_ingest_reads_signals_of_items_unless_told_not_to():
+    ingest, signals = role("ingest"), role("signals")
+    assert ingest.reads(Settings()) == ("catalog.items", "control.parameters", "signals.items")
+    without = ingest.reads(Settings(item_features=False))
+    assert without == ("catalog.items", "control.parameters")
+    assert signals.reads(Settings()) == without
+
+
+def test_nobody_is_told_of_signals_of_items_but_they_are_known():
+    views = Views.empty()
+    signal = {"item_id": "i1", "as_of_ms": NOW, "ctr": 0.5, "coec": 1, "completion_rate": 0.3}
+    value = msgspec.json.encode(signal | {"watch_ratio": 0.5, "velocity": 2})
+    assert not views.update("signals.items", "i1", value)
+    assert views.item_signals.texts(["i1"], NOW) == "A0.5B1C0.3D0.5E2"

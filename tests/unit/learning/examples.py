@@ -78,6 +78,7 @@ class World:
                 example(
                     number * interval_ms,
                     clicked=self.random.random() < truth,
+                    example_id=f"r{number}:1",
                     viewer_id=f"v{viewer}",
                     item_id=f"i{item}",
                     position=position,

@@ -55,7 +55,15 @@ def test_a_prediction_at_position_1_is_free_of_where_an_item_was_shown():
         clicked = rng.random() < world.probability(0, item, position)
         shown[item] += 1
         clicks[item] += clicked
-        model.learn(example(number, clicked=clicked, item_id=f"i{item}", position=position))
+        model.learn(
+            example(
+                number,
+                clicked=clicked,
+                example_id=f"{number}:1",
+                item_id=f"i{item}",
+                position=position,
+            )
+        )
     low, high = (model.predict(example(item_id=f"i{item}", position=1)) for item in range(2))
     assert (clicks[1] / shown[1]) / (clicks[0] / shown[0]) > 1.6
     assert high / low == pytest.approx(1.0, abs=0.15)
@@ -106,7 +114,7 @@ def test_before_any_example_it_promises_the_prior():
 
 def of_share(number: int, share: float) -> Example:
     labels = Labels(clicked=True, watched_share=share, completed=share == 1.0)
-    shown = example(number * 50, item_id="a" if share > 0.5 else "b")
+    shown = example(number * 50, example_id=f"{number}:1", item_id="a" if share > 0.5 else "b")
     return msgspec.structs.replace(shown, kind="completion", labels=labels)
 
 
@@ -123,7 +131,7 @@ def test_hides_among_sampled_negatives_keep_their_rate():
     taught, rng = Taught(ContestSettings(prior=0.1), "hide"), random.Random(5)
     shown = [
         msgspec.structs.replace(
-            example(number * 50),
+            example(number * 50, example_id=f"{number}:1"),
             labels=Labels(
                 clicked=clicked, actions=[] if clicked or rng.random() > 0.2 else ["hide"]
             ),
@@ -143,7 +151,8 @@ def restored(settings: ContestSettings, other: ContestSettings) -> Taught:
 
 
 def of(spec: FeatureSpec) -> ContestSettings:
-    return ContestSettings(champion=ModelSettings(spec=spec), challenger=ModelSettings(spec=spec))
+    model = ModelSettings(spec=spec, admission=1.0)
+    return ContestSettings(champion=model, challenger=model)
 
 
 def test_a_restored_model_may_learn_from_further_features():

@@ -30,9 +30,10 @@ def plays(column: str) -> Iterator[Example]:
     with gzip.open(LOG, "rt", encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t"))
     rows.sort(key=lambda row: (int(row["time_ms"]), row["user_id"], row["video_id"]))
-    for row in rows:
+    for number, row in enumerate(rows):
         yield example(
             int(row["time_ms"]),
+            example_id=f"{number}:1",
             clicked=row[column] == "1",
             viewer_id=row["user_id"],
             item_id=row["video_id"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import msgspec
 import pytest
@@ -23,12 +24,11 @@ def test_the_figures_are_those_of_their_definitions(history, half_life):
     quality = PairQuality(half_life)
     for margins in history:
         quality.update(margins)
-    weights = [2 ** ((n - len(history)) / half_life) for n in range(len(history))]
+    weights: list[float] = [2 ** ((n - len(history)) / half_life) for n in range(len(history))]
 
     def mean(figure) -> float:
         means = [sum(map(figure, margins)) / len(margins) for margins in history]
-        found: float = sum(w * m for w, m in zip(weights, means, strict=True)) / sum(weights)
-        return found
+        return math.fsum(map(operator.mul, weights, means)) / math.fsum(weights)
 
     found = quality.quality
     accuracy = mean(lambda x: (x > 0) + (x == 0) / 2)

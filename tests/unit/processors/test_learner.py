@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from streamapp.errors import ConfigurationError, Rejection
 from streamapp.learning.features import Encoder
 from streamapp.learning.model import Model
+from streamapp.learning.model_settings import ModelSettings
 from streamapp.metrics import GAUGES
 from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner, LearnerSettings
@@ -24,7 +25,13 @@ from tests.unit.learning.examples import World, example
 
 TOPIC = "training.examples"
 MODEL = "click-all"
-EXACT = LearnerSettings(threshold=0.0, warm_up_examples=5, turn_examples=1)
+EXACT = LearnerSettings(
+    threshold=0.0,
+    warm_up_examples=5,
+    turn_examples=1,
+    champion=ModelSettings(admission=1.0),
+    challenger=ModelSettings(alpha=0.1, admission=1.0),
+)
 
 Log = list[tuple[str, dict[str, Any] | None]]
 Rows = dict[bytes, bytes]

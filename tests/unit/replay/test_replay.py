@@ -28,6 +28,7 @@ OUTPUTS = {
     "events.rejected",
     "models.versions",
     "models.weights",
+    "models.factors",
     "candidates.similar",
     "candidates.trending",
     "signals.items",
@@ -423,11 +424,13 @@ def test_windows_still_open_at_the_end_are_closed_and_what_they_give_is_learned(
     counters = last(target, "signals.items")["i1"]["counters"]
     assert counters["closed"]["total"] == 1.0
     assert counters["ratio_sum"]["total"] == 0.5
-    (version,) = last(target, "models.versions").values()
-    assert version["examples"] == 2
-    assert (
-        last(target, "models.weights")[f"{version['model']}/@epoch"]["epoch"] == version["version"]
-    )
+    versions = last(target, "models.versions")
+    models = ["click-all", "click-all.b", "completion-all", "completion-all.b", "factors-all"]
+    assert sorted(versions) == models
+    assert versions["completion-all"]["examples"] == 1
+    for model, topic in (("click-all", "models.weights"), ("factors-all", "models.factors")):
+        assert versions[model]["examples"] == 2
+        assert last(target, topic)[f"{model}/@epoch"]["epoch"] == versions[model]["version"]
     recent = last(target, "signals.viewers")["v1"]["recent"]
     assert [(action["item_id"], action["action"]) for action in recent] == [
         ("i1", "watch"),
@@ -442,8 +445,10 @@ def test_a_version_still_owed_at_the_end_is_published(tmp_path):
         events_clicks=[click(START + 2 * MINUTE + 100)],
     )
     target = run(source, tmp_path / "out")
-    # The second slate's window closes half a second after the first's was published.
-    assert [v["examples"] for v in values(target, "models.versions")] == [2, 4]
+    # Both slates' windows close in one turn, which ends after the last event.
+    versions = [v for v in values(target, "models.versions") if v["model"].startswith("click")]
+    assert [v["examples"] for v in versions] == [4, 4]  # champion, challenger
+    assert last(target, "models.versions")["factors-all"]["examples"] == 4
 
 
 def test_the_longest_click_window_of_any_surface_is_closed_too(tmp_path):

@@ -1,0 +1,113 @@
+"""Earlier pairs, which what has been learned since must not contradict.
+
+A burst of labels that say nothing, or the contrary, moves a model within a second. So before a
+version is published, what was learned (staging) and what readers hold are both asked about pairs
+of earlier versions: if the mean log loss of staging is above that of the published rows by more
+than `BOUND`, staging goes back to what is published.
+
+At most one pair a second of stream time is kept, so that a burst is few of them; it takes the place
+of another, by a hash of its request, once it has been published without alarm. Those older than
+`MAX_AGE_MS` are not asked: where tastes have in truth changed over night, the pairs of before
+hold learning up for an hour at most. Below `LEAST` pairs nothing is held up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import exp, log1p
+
+import msgspec
+from mmh3 import hash as hash32
+
+from streamapp.features.decay import HOUR_MS
+
+CAPACITY = 512
+SPACING_MS = 1_000
+MAX_AGE_MS = HOUR_MS
+LEAST = 100
+BOUND = 0.02
+"""Log loss; what a second of honest labels changes is some thousandths."""
+
+
+class Pair(msgspec.Struct, array_like=True):
+    """What a viewer preferred to what.
+
+    Attributes:
+        offset: what the two places made of it.
+    """
+
+    version: int
+    slot: int
+    at_ms: int
+    viewer: str
+    preferred: str
+    passed: str
+    offset: float
+
+
+Score = Callable[[str, str], float]
+"""How well an item suits a viewer, by their ids: viewer, item."""
+
+
+class EarlierPairs:
+    """A bounded number of pairs.
+
+    Attributes:
+        waiting: pairs of what is not published yet.
+        sampled_ms: when the newest of them was kept.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Pair] = []
+        self.sampled_ms: int | None = None
+        self._pairs: dict[int, Pair] = {}
+        self._touched: set[int] = set()
+
+    def __len__(self) -> int:
+        """Pairs to be asked about."""
+        return len(self._pairs)
+
+    def wants(self, at_ms: int) -> bool:
+        """Return whether a pair of this time is to be kept."""
+        return self.sampled_ms is None or at_ms - self.sampled_ms >= SPACING_MS
+
+    def add(self, name: str, pair: Pair) -> None:
+        """Keep a pair that waits to be published; `name` is that of its request."""
+        pair.slot = hash32(name, signed=False) % CAPACITY
+        self.sampled_ms = pair.at_ms
+        self.waiting.append(pair)
+        del self.waiting[:-CAPACITY]
+
+    def contradicted(self, staging: Score, published: Score, now_ms: int) -> bool:
+        """Return whether staging does worse on the earlier pairs than is allowed."""
+        asked = [p for _, p in sorted(self._pairs.items()) if now_ms - p.at_ms <= MAX_AGE_MS]
+        if len(asked) < LEAST:
+            return False
+        worse = sum(_loss(staging, pair) - _loss(published, pair) for pair in asked)
+        return worse > BOUND * len(asked)
+
+    def accept(self) -> None:
+        """What waited has been published."""
+        for pair in self.waiting:
+            self._pairs[pair.slot] = pair
+            self._touched.add(pair.slot)
+        self.waiting = []
+
+    def refuse(self) -> None:
+        """What waited is not to be published."""
+        self.waiting = []
+
+    def changed(self) -> Iterator[tuple[int, Pair]]:
+        """Yield the pairs that changed since the last call, with their slots."""
+        touched, self._touched = self._touched, set()
+        for slot in sorted(touched):
+            yield slot, self._pairs[slot]
+
+    def restore(self, pair: Pair) -> None:
+        """Take what `changed` gave."""
+        self._pairs[pair.slot] = pair
+
+
+def _loss(score: Score, pair: Pair) -> float:
+    x = score(pair.viewer, pair.preferred) - score(pair.viewer, pair.passed) + pair.offset
+    return log1p(exp(-abs(x))) - min(x, 0.0)

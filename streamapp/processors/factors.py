@@ -1,0 +1,189 @@
+"""factors: labelled examples in; vectors of viewers and items learn what suits whom.
+
+In: training.examples of kind click, keyed by segment, so one task sees all examples of a segment in
+one order. Those of a request make pairs, what was clicked against what was not; each pair is
+predicted first, then learned from (`streamapp.learning.bpr`).
+
+Kept: a model a segment, with a bounded number of viewers and items. Its id is the model name, "-",
+and the segment percent-encoded, as in `factors-all`: an id contains no "/", so
+`<id>/viewer/<viewer_id>` and `<id>/item/<item_id>` read one way.
+
+Out, of a model that learned something, at most once a second of stream time, in this order:
+models.factors with the rows that changed, `<id>/@epoch` closing them, and models.versions. If what
+was learned contradicts earlier pairs (`streamapp.learning.earlier_pairs`) it is forgotten;
+models.versions says so, with the version that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from re import fullmatch
+from typing import ClassVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from streamapp.errors import ConfigurationError
+from streamapp.learning.factor_changelog import FactorChangelog
+from streamapp.learning.factor_model import FactorModel, FactorSettings
+from streamapp.learning.factor_table import Kind
+from streamapp.learning.factor_table import Row as FactorRow
+from streamapp.processors.base import Cut, Row
+from streamapp.processors.learner import VERSIONS, decode_example
+from streamapp.signals import Example, FactorsClose, ModelFactor, ModelVersion
+
+FACTORS = "models.factors"
+OBJECTIVE = "factors"
+"""What models.versions calls it: the order of items for a viewer, not a probability."""
+
+CONTRADICTED = "forgot what was learned since this version: it contradicts earlier pairs"
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class FactorsSettings(FactorSettings):
+    """Settings of the models, and of their publication.
+
+    Attributes:
+        model: name of the models; another name begins new models and leaves the old ones be.
+        publish_interval_ms: stream time between two versions of a model, at least.
+    """
+
+    model: str = "factors"
+    publish_interval_ms: int = 1_000
+
+
+class Factors:
+    """A factor model for each segment of one partition."""
+
+    name: ClassVar[str] = "factors"
+    inputs: ClassVar[tuple[str, ...]] = ("training.examples",)
+
+    def __init__(self, settings: FactorsSettings) -> None:
+        if not fullmatch(r"[A-Za-z0-9_]+", settings.model):
+            raise ConfigurationError(
+                f"the model name {settings.model!r} may hold letters, digits and _ only"
+            )
+        self._settings = settings
+        self._models: dict[str, FactorModel] = {}
+        self._changelogs: dict[str, FactorChangelog] = {}
+        self._stream_time_ms = 0
+
+    def decoder(self, topic: str) -> Callable[[bytes], Example]:  # noqa: ARG002  # one input
+        """Return what decodes one example."""
+        return decode_example
+
+    def process(self, topic: str, event: Example) -> None:  # noqa: ARG002  # one input
+        """Take one label; of a request that is complete the pairs are learned from."""
+        if event.kind == "click":
+            self._model(event.segment).learn(event, self._stream_time_ms)
+
+    def advance(self, stream_time_ms: int) -> None:
+        """Learn from requests of which nothing more is to come."""
+        self._stream_time_ms = stream_time_ms
+        for model in self._models.values():
+            model.advance(stream_time_ms)
+
+    def follow(self, topic: str, key: str) -> None:
+        """No broadcast topic is read."""
+
+    def cut(self, cut: Cut) -> Iterable[Row]:
+        """Publish the models that are due; return what changed in all."""
+        rows: list[Row] = []
+        for segment, model in sorted(self._models.items()):
+            if self._is_due(model, cut.stream_time_ms):
+                self._publish(segment, model, cut)
+            rows.extend(self._changelogs[segment].rows())
+        return rows
+
+    def _is_due(self, model: FactorModel, stream_time_ms: int) -> bool:
+        last = model.publication.at_ms
+        return model.owed and (
+            last is None or stream_time_ms - last >= self._settings.publish_interval_ms
+        )
+
+    def _publish(self, segment: str, model: FactorModel, cut: Cut) -> None:
+        due = model.publish(cut.stream_time_ms)
+        for kind, name, row in due or ():
+            record = None if row is None else _factor(model, kind, name, row, cut)
+            cut.emit(FACTORS, f"{model.id}/{kind}/{name}", record, partition_by=model.id)
+        if due is not None:
+            cut.emit(FACTORS, f"{model.id}/@epoch", _close(model, cut), partition_by=model.id)
+        reason = CONTRADICTED if due is None else None
+        cut.emit(VERSIONS, model.id, _version(segment, model, reason, cut))
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take rows of the changelog; those of models of another name are left alone."""
+        for key, value in rows:
+            model_id, _, rest = key.decode().partition("/")
+            name, _, segment = model_id.partition("-")
+            if name == self._settings.model:
+                self._model(unquote(segment))
+                self._changelogs[unquote(segment)].restore(rest, value)
+
+    def ready(self) -> None:
+        """All rows are in."""
+        for changelog in self._changelogs.values():
+            changelog.ready()
+
+    @property
+    def rows(self) -> int:
+        """Rows held, of all models."""
+        return sum(model.size for model in list(self._models.values()))
+
+    def _model(self, segment: str) -> FactorModel:
+        model = self._models.get(segment)
+        if model is None:
+            model_id = f"{self._settings.model}-{quote(segment, safe='')}"
+            model = self._models[segment] = FactorModel(model_id, self._settings)
+            self._changelogs[segment] = FactorChangelog(model)
+        return model
+
+
+def _factor(model: FactorModel, kind: Kind, name: str, row: FactorRow, cut: Cut) -> bytes:
+    bias, *vector = row.tolist()
+    return _encode(
+        ModelFactor(
+            model=model.id,
+            kind=kind,
+            id=name,
+            bias=bias,
+            vector=vector,
+            as_of_ms=model.as_of_ms,
+            computed_at_ms=cut.computed_at_ms,
+        )
+    )
+
+
+def _close(model: FactorModel, cut: Cut) -> bytes:
+    table = model.publication.table
+    return _encode(
+        FactorsClose(
+            model=model.id,
+            epoch=model.publication.epoch,
+            count=len(table),
+            checksum=table.checksum,
+            dimensions=model.dimensions,
+            as_of_ms=model.as_of_ms,
+            computed_at_ms=cut.computed_at_ms,
+        )
+    )
+
+
+def _version(segment: str, model: FactorModel, reason: str | None, cut: Cut) -> bytes:
+    return _encode(
+        ModelVersion(
+            model=model.id,
+            segment=segment,
+            objective=OBJECTIVE,
+            version=model.publication.epoch,
+            as_of_ms=model.as_of_ms,
+            computed_at_ms=cut.computed_at_ms,
+            examples=model.examples,
+            metrics=model.metrics,
+            status="warming" if model.warming else "champion",
+            reason=reason,
+        )
+    )

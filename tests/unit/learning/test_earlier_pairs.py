@@ -1,0 +1,81 @@
+"""Earlier pairs: which are kept, and when they contradict what was learned since."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamapp.learning.earlier_pairs import (
+    BOUND,
+    CAPACITY,
+    LEAST,
+    MAX_AGE_MS,
+    SPACING_MS,
+    EarlierPairs,
+    Pair,
+)
+
+
+def held(count: int = CAPACITY * 3, at_ms: int = 0) -> EarlierPairs:
+    earlier = EarlierPairs()
+    for number in range(count):
+        earlier.add(f"r{number}", Pair(1, 0, at_ms, "v", "a", "b", 0.0))
+        earlier.accept()
+    return earlier
+
+
+def certain(log_odds: float):
+    return lambda _, item: log_odds if item == "a" else 0.0
+
+
+def test_at_most_one_pair_is_kept_in_a_second():
+    earlier = EarlierPairs()
+    assert earlier.wants(5_000)
+    earlier.add("r", Pair(1, 0, 5_000, "v", "a", "b", 0.0))
+    assert not earlier.wants(5_000 + SPACING_MS - 1)
+    assert earlier.wants(5_000 + SPACING_MS)
+
+
+def test_what_does_much_worse_on_earlier_pairs_is_contradicted():
+    earlier = held()
+    assert earlier.contradicted(certain(-2.0), certain(1.0), 0)
+    assert not earlier.contradicted(certain(1.0), certain(1.0), 0)
+    assert not earlier.contradicted(certain(2.0), certain(1.0), 0)
+    slope = 1 / (1 + 2.718281828)  # of the loss at 1
+    assert not earlier.contradicted(certain(1.0 - 0.9 * BOUND / slope), certain(1.0), 0)
+    assert earlier.contradicted(certain(1.0 - 1.2 * BOUND / slope), certain(1.0), 0)
+
+
+def test_the_places_of_a_pair_go_into_what_is_expected_of_it():
+    earlier = EarlierPairs()
+    for number in range(CAPACITY * 3):
+        earlier.add(f"r{number}", Pair(1, 0, 0, "v", "a", "b", 9.0))
+        earlier.accept()
+    assert not earlier.contradicted(certain(-2.0), certain(1.0), 0)
+
+
+def test_few_or_old_pairs_hold_nothing_up():
+    few = held(LEAST - 1)
+    assert len(few) < LEAST
+    assert not few.contradicted(certain(-9.0), certain(9.0), 0)
+    assert held().contradicted(certain(-9.0), certain(9.0), MAX_AGE_MS)
+    assert not held().contradicted(certain(-9.0), certain(9.0), MAX_AGE_MS + 1)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_only_what_was_published_is_asked_about(accepted):
+    earlier = EarlierPairs()
+    earlier.add("r", Pair(1, 0, 0, "v", "a", "b", 0.0))
+    assert len(earlier) == 0
+    earlier.accept() if accepted else earlier.refuse()
+    assert (len(earlier), len(earlier.waiting)) == (int(accepted), 0)
+    assert [pair.viewer for _, pair in earlier.changed()] == ["v"] * accepted
+
+
+def test_the_number_held_is_bounded_and_comes_back_from_what_changed():
+    earlier, again = held(), EarlierPairs()
+    assert LEAST < len(earlier) <= CAPACITY
+    for slot, pair in earlier.changed():
+        assert slot == pair.slot
+        again.restore(pair)
+    assert len(again) == len(earlier)
+    assert list(earlier.changed()) == []
