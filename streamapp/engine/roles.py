@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from streamapp.engine.admission import UNLIMITED_MS, Rules
 from streamapp.errors import ConfigurationError
 from streamapp.features.catalog import Catalog
+from streamapp.features.erasure_requests import ErasureRequests
 from streamapp.features.item_signals import ItemSignals
 from streamapp.features.parameters import Parameters
 from streamapp.processors.base import Processor
@@ -29,17 +30,20 @@ class Views:
     catalog: Catalog
     parameters: Parameters
     item_signals: ItemSignals
+    erasures: ErasureRequests
 
     @classmethod
     def empty(cls) -> Views:
         """Views before anything was read."""
-        return cls(Catalog(), Parameters(), ItemSignals())
+        return cls(Catalog(), Parameters(), ItemSignals(), ErasureRequests())
 
     def update(self, topic: str, key: str, value: bytes | None) -> bool:
         """Take one broadcast record; True when it changed the view in a way to be told of."""
         if topic == ITEM_SIGNALS:
             self.item_signals.update(key, value)
             return False  # looked up when an item is shown; what was looked up stays
+        if topic == ERASURES:
+            return self.erasures.update(key, value)
         view: Catalog | Parameters = self.catalog if topic == "catalog.items" else self.parameters
         return view.update(key, value)
 
@@ -115,7 +119,7 @@ def _signals(views: Views, _: Settings) -> Sequence[Processor]:
     ]
 
 
-def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
+def _learn(views: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.anomalies import Anomalies, AnomaliesSettings
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
     from streamapp.processors.factors import Factors, FactorsSettings
@@ -127,10 +131,10 @@ def _learn(_: Views, settings: Settings) -> Sequence[Processor]:
         suffix=settings.model_suffix,
     )
     return [
-        Learner(learner),
+        Learner(learner, views.erasures),
         Estimators(EstimatorsSettings(interval_ms=settings.estimate_interval_ms)),
         Anomalies(AnomaliesSettings()),
-        Factors(FactorsSettings(model=f"factors{settings.model_suffix}")),
+        Factors(FactorsSettings(model=f"factors{settings.model_suffix}"), views.erasures),
     ]
 
 
@@ -181,7 +185,7 @@ ROLES = {
                 "control.parameters",
                 "events.rejected",
             ),
-            broadcasts=(),
+            broadcasts=(ERASURES,),
             build=_learn,
         ),
     )

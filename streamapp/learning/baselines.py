@@ -113,6 +113,13 @@ class RateTable:
             oldest, _ = self._rates.popitem(last=False)
             self._touched[oldest] = None
 
+    def forget(self, key: str) -> bool:
+        """Forget a rate; return whether there was one."""
+        if self._rates.pop(key, None) is None:
+            return False
+        self._touched[key] = None
+        return True
+
     def changed(self) -> Iterator[tuple[str, RateState | None]]:
         """Yield the rates counted or forgotten (None) since this was last called."""
         touched, self._touched = self._touched, {}
@@ -153,6 +160,10 @@ class RateBaselines:
         of_item = tables["i"].update(item, at_ms, weight, constant, clicked=clicked)
         of_viewer = tables["v"].update(viewer, at_ms, weight, constant, clicked=clicked)
         return Rates(constant, of_item, of_viewer, combined(of_item, of_viewer, constant))
+
+    def forget(self, viewer: str) -> bool:
+        """Forget the rate of a viewer; return whether there was one."""
+        return self._tables["v"].forget(viewer)
 
     def __len__(self) -> int:
         """Items and viewers held."""

@@ -189,6 +189,12 @@ class Contest:
         if self._drift.drift_detected:
             turn.drifted = True
 
+    def forget(self, viewer_id: str) -> None:
+        """Forget what is held of a viewer: their rate, and what they say of the models."""
+        held = [one.forget(viewer_id) for one in (self._baselines, self._duel, self._setback)]
+        compared = self._turn.compared.pop(viewer_id, None)
+        self._changed |= any(held) or compared is not None
+
     def advance(self, stream_time_ms: int) -> None:
         """End the turn if it is over; to be called when stream time passes a full interval."""
         if self._turn.examples:

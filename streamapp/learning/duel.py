@@ -208,6 +208,13 @@ class Duel:
         elif losses * self._settings.alpha >= 1.0:
             state.decided = "champion"
 
+    def forget(self, viewer_id: str) -> bool:
+        """Drop the open block of a viewer, uncounted; return whether there was one."""
+        if self._open.pop(viewer_id, None) is None:
+            return False
+        self._touched[viewer_id] = None
+        return True
+
     def __len__(self) -> int:
         """Blocks open."""
         return len(self._open)

@@ -97,15 +97,27 @@ class EarlierPairs:
         """What waited is not to be published."""
         self.waiting = []
 
-    def changed(self) -> Iterator[tuple[int, Pair]]:
-        """Yield the pairs that changed since the last call, with their slots."""
+    def forget(self, viewer: str) -> bool:
+        """Forget the pairs of a viewer; return whether one of them waited."""
+        slots = [slot for slot, pair in self._pairs.items() if pair.viewer == viewer]
+        for slot in slots:
+            del self._pairs[slot]
+        self._touched.update(slots)
+        waited = len(self.waiting)
+        self.waiting = [pair for pair in self.waiting if pair.viewer != viewer]
+        return len(self.waiting) < waited
+
+    def changed(self) -> Iterator[tuple[int, Pair | None]]:
+        """Yield the pairs that changed or went (None) since the last call, with their slots."""
         touched, self._touched = self._touched, set()
         for slot in sorted(touched):
-            yield slot, self._pairs[slot]
+            yield slot, self._pairs.get(slot)
 
-    def restore(self, pair: Pair) -> None:
+    def restore(self, slot: int, pair: Pair | None) -> None:
         """Take what `changed` gave."""
-        self._pairs[pair.slot] = pair
+        self._pairs.pop(slot, None)
+        if pair is not None:
+            self._pairs[slot] = pair
 
 
 def _loss(score: Score, pair: Pair) -> float:

@@ -142,7 +142,7 @@ class FactorChangelog:
             value = None if bias is None else _encode(Bias(VERSION, bias))
             yield f"{model.id}/bias/{item}".encode(), value
         for slot, pair in model.earlier.changed():
-            yield f"{model.id}/pair/{slot}".encode(), _encode(pair)
+            yield f"{model.id}/pair/{slot}".encode(), None if pair is None else _encode(pair)
 
     def _small(self, name: str) -> bytes | None:
         model = self._model
@@ -199,6 +199,9 @@ class FactorChangelog:
             self._biases.pop(name, None)
             if value is not None:
                 self._biases[name] = _decode_bias(value).state
+        elif table == "pair":
+            pair = None if value is None else _decode_pair(value)
+            self._model.earlier.restore(int(name), pair)
         elif value is not None:
             self._restore_small(table, value)
         elif table == "open":
@@ -215,8 +218,6 @@ class FactorChangelog:
             places = _decode_places(value)
             model.bpr.places.learned = places.model
             model.baseline.places.learned = places.baseline
-        elif name == "pair":
-            model.earlier.restore(_decode_pair(value))
         else:
             self._restore_head(_decode_head(value))
 

@@ -93,6 +93,18 @@ class FactorModel:
         self.as_of_ms = max(self.as_of_ms, example.labelled_at_ms)
         self.changed.update(("", "open"))
 
+    def forget(self, viewer: str) -> None:
+        """Forget all that is held of a viewer; the next version deletes the row readers hold."""
+        if self.open is not None and self.open.viewer == viewer:
+            self.open = None
+            self.changed.add("open")
+        if self.earlier.forget(viewer):
+            self.changed.add("")
+        if self.bpr.viewers.entry(viewer) is not None:
+            self.bpr.viewers.put_back(viewer, None)
+            self.changed.add("")
+        self.publication.erase(viewer)
+
     def advance(self, stream_time_ms: int) -> None:
         """Learn from the request whose labels have all come in."""
         if self.open is not None and stream_time_ms > self.open.due_ms:
@@ -136,7 +148,8 @@ class FactorModel:
 
         Returns:
             None when what was learned contradicts earlier pairs: it is forgotten, and readers keep
-            the version they have.
+            the version they have. Where viewers were erased there is a version nevertheless, with
+            their rows alone.
         """
         self.take_touched()
         self.publication.at_ms = stream_time_ms
@@ -149,8 +162,10 @@ class FactorModel:
             self.earlier.refuse()
             self.alarms += 1
             self.take_touched(again=False)
-            return None
-        self.earlier.accept()
+            if not self.publication.erased:
+                return None
+        else:
+            self.earlier.accept()
         due = self.publication.publish()
         self.dirty["told"].update(f"{kind}/{name}" for kind, name, _ in due)
         return due

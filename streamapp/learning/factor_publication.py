@@ -20,12 +20,14 @@ class FactorPublication:
         epoch: of the last version published; 0 before the first.
         at_ms: stream time at which a version was last due; None before the first.
         table: the rows of that version.
+        erased: viewers whose row readers are to lose, whatever else is published.
     """
 
     def __init__(self, threshold: float, *staging: FactorRows) -> None:
         self.epoch = 0
         self.at_ms: int | None = None
         self.table = FactorTable()
+        self.erased: set[Name] = set()
         self._threshold = threshold
         self._staging = {rows.kind: rows for rows in staging}
         self._touched: set[Name] = set()
@@ -35,10 +37,15 @@ class FactorPublication:
         """These rows may have changed since the last version."""
         self._touched.update((kind, name) for name in names)
 
+    def erase(self, viewer: str) -> None:
+        """The row readers hold of a viewer is to go."""
+        if self.table.get("viewer", viewer) is not None:
+            self.erased.add(("viewer", viewer))
+
     def publish(self) -> list[tuple[Kind, str, Row | None]]:
         """Begin the next version; return its changed rows (None deletes)."""
         due = []
-        for kind, name in sorted(self._touched):
+        for kind, name in sorted(self._touched | self.erased):
             row = self._staging[kind].get(name)
             if self._is_due(kind, name, row):
                 self.table.update(kind, name, row)
@@ -47,20 +54,22 @@ class FactorPublication:
             elif self._differs(kind, name):
                 self._withheld.add((kind, name))
         self._touched.clear()
+        self.erased.clear()
         self.epoch += 1
         return due
 
     def undo(self) -> None:
-        """Bring staging back to what is published."""
+        """Bring staging back to what is published; who was erased is not brought back."""
         for kind, name in sorted(self._touched | self._withheld):
             if self._differs(kind, name):
-                self._staging[kind].put_back(name, self.table.get(kind, name))
+                held = None if (kind, name) in self.erased else self.table.get(kind, name)
+                self._staging[kind].put_back(name, held)
         self._touched.clear()
         self._withheld.clear()
 
     def _is_due(self, kind: Kind, name: str, row: Row | None) -> bool:
         held = self.table.get(kind, name)
-        if row is None or held is None:
+        if row is None or held is None or (kind, name) in self.erased:
             return row is not held
         return row is not held and float(np.abs(row - held).max()) >= self._threshold
 

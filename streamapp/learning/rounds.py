@@ -44,6 +44,10 @@ class Rounds:
         """Take the champion's loss less the challenger's, mean of `weight` examples."""
         self._duel.update(viewer_id, difference, 0.0, at_ms, weight)
 
+    def forget(self, viewer_id: str) -> bool:
+        """Drop the open block of a viewer; return whether there was one."""
+        return self._duel.forget(viewer_id)
+
     def restart(self) -> None:
         """Begin the next duel."""
         for _ in self._duel.changed():

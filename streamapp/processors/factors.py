@@ -12,6 +12,9 @@ Out, of a model that learned something, at most once a second of stream time, in
 models.factors with the rows that changed, `<id>/@epoch` closing them, and models.versions. If what
 was learned contradicts earlier pairs (`streamapp.learning.earlier_pairs`) it is forgotten;
 models.versions says so, with the version that stays.
+
+privacy.erasures takes all that is held of a viewer: their row is null in a version that does not
+wait for its second, and examples from before the request are left out from then on.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from streamapp.errors import ConfigurationError
+from streamapp.features.erasure_requests import BACK, ErasureRequests, Returns
 from streamapp.learning.factor_changelog import FactorChangelog
 from streamapp.learning.factor_model import FactorModel, FactorSettings
 from streamapp.learning.factor_table import Kind
@@ -61,7 +65,7 @@ class Factors:
     name: ClassVar[str] = "factors"
     inputs: ClassVar[tuple[str, ...]] = ("training.examples",)
 
-    def __init__(self, settings: FactorsSettings) -> None:
+    def __init__(self, settings: FactorsSettings, erasures: ErasureRequests | None = None) -> None:
         if not fullmatch(r"[A-Za-z0-9_]+", settings.model):
             raise ConfigurationError(
                 f"the model name {settings.model!r} may hold letters, digits and _ only"
@@ -70,6 +74,7 @@ class Factors:
         self._models: dict[str, FactorModel] = {}
         self._changelogs: dict[str, FactorChangelog] = {}
         self._stream_time_ms = 0
+        self._returns = Returns(ErasureRequests() if erasures is None else erasures)
 
     def decoder(self, topic: str) -> Callable[[bytes], Example]:  # noqa: ARG002  # one input
         """Return what decodes one example."""
@@ -77,7 +82,9 @@ class Factors:
 
     def process(self, topic: str, event: Example) -> None:  # noqa: ARG002  # one input
         """Take one label; of a request that is complete the pairs are learned from."""
-        if event.kind == "click":
+        if event.kind == "click" and not self._returns.is_erased(
+            event.viewer_id, event.served_at_ms
+        ):
             self._model(event.segment).learn(event, self._stream_time_ms)
 
     def advance(self, stream_time_ms: int) -> None:
@@ -86,12 +93,14 @@ class Factors:
         for model in self._models.values():
             model.advance(stream_time_ms)
 
-    def follow(self, topic: str, key: str) -> None:
-        """No broadcast topic is read."""
+    def follow(self, topic: str, key: str) -> None:  # noqa: ARG002  # one topic
+        """Forget a viewer who asked for it."""
+        for model in self._models.values():
+            model.forget(key)
 
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Publish the models that are due; return what changed in all."""
-        rows: list[Row] = []
+        rows: list[Row] = list(self._returns.rows())
         for segment, model in sorted(self._models.items()):
             if self._is_due(model, cut.stream_time_ms):
                 self._publish(segment, model, cut)
@@ -100,23 +109,29 @@ class Factors:
 
     def _is_due(self, model: FactorModel, stream_time_ms: int) -> bool:
         last = model.publication.at_ms
+        if model.publication.erased:
+            return True
         return model.owed and (
             last is None or stream_time_ms - last >= self._settings.publish_interval_ms
         )
 
     def _publish(self, segment: str, model: FactorModel, cut: Cut) -> None:
+        alarms = model.alarms
         due = model.publish(cut.stream_time_ms)
         for kind, name, row in due or ():
             record = None if row is None else _factor(model, kind, name, row, cut)
             cut.emit(FACTORS, f"{model.id}/{kind}/{name}", record, partition_by=model.id)
         if due is not None:
             cut.emit(FACTORS, f"{model.id}/@epoch", _close(model, cut), partition_by=model.id)
-        reason = CONTRADICTED if due is None else None
+        reason = CONTRADICTED if model.alarms > alarms else None
         cut.emit(VERSIONS, model.id, _version(segment, model, reason, cut))
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog; those of models of another name are left alone."""
         for key, value in rows:
+            if key.startswith(BACK.encode()):
+                self._returns.restore(key.decode(), value)
+                continue
             model_id, _, rest = key.decode().partition("/")
             name, _, segment = model_id.partition("-")
             if name == self._settings.model:
@@ -124,9 +139,12 @@ class Factors:
                 self._changelogs[unquote(segment)].restore(rest, value)
 
     def ready(self) -> None:
-        """All rows are in."""
+        """All rows are in; forget who asked for it in the meantime."""
         for changelog in self._changelogs.values():
             changelog.ready()
+        for viewer_id in self._returns.ready():
+            for model in self._models.values():
+                model.forget(viewer_id)
 
     @property
     def rows(self) -> int:

@@ -10,6 +10,9 @@ of a contest ends with `.b`. An id contains no "/", so `<id>/<feature>` reads on
 Out, when a turn of a contest has ended, at most once for each second of stream time, in this
 order: models.weights with the weights that changed, `<id>/@epoch` closing them, and
 models.versions. Where nothing was accepted, models.versions alone says why.
+
+Of viewers, rates and open blocks of duels are held: privacy.erasures takes them, and examples from
+before the request are left out from then on.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import msgspec
 
 from streamapp.errors import ConfigurationError, Rejection
 from streamapp.events import decoder
+from streamapp.features.erasure_requests import BACK, ErasureRequests, Returns
 from streamapp.learning import objectives
 from streamapp.learning.contest import CHALLENGER, Contest
 from streamapp.learning.encoding import PairEncoder
@@ -78,7 +82,7 @@ class Learner:
     name: ClassVar[str] = "learner"
     inputs: ClassVar[tuple[str, ...]] = ("training.examples",)
 
-    def __init__(self, settings: LearnerSettings) -> None:
+    def __init__(self, settings: LearnerSettings, erasures: ErasureRequests | None = None) -> None:
         if not fullmatch(r"[A-Za-z0-9_]*", settings.suffix):
             raise ConfigurationError(
                 f"the model suffix {settings.suffix!r} may hold letters, digits and _ only"
@@ -90,6 +94,7 @@ class Learner:
         self._contests: dict[str, Contest] = {}
         self._of: dict[tuple[str, str], list[Contest]] = {}
         self._due_ms = 0
+        self._returns = Returns(ErasureRequests() if erasures is None else erasures)
 
     def decoder(self, topic: str) -> Callable[[bytes], Example]:  # noqa: ARG002  # one input
         """Return what decodes one example."""
@@ -100,7 +105,7 @@ class Learner:
         contests = self._of.get((event.segment, event.kind))
         if contests is None:
             contests = self._open(event.segment, event.kind)
-        if not contests:
+        if not contests or self._returns.is_erased(event.viewer_id, event.served_at_ms):
             return
         refused = self._encoder.refused
         coordinates = self._encoder.encode(event)
@@ -119,12 +124,14 @@ class Learner:
             for contest in self._contests.values():
                 contest.advance(now)
 
-    def follow(self, topic: str, key: str) -> None:
-        """No broadcast topic is read."""
+    def follow(self, topic: str, key: str) -> None:  # noqa: ARG002  # one topic
+        """Forget a viewer who asked for it."""
+        for contest in self._contests.values():
+            contest.forget(key)
 
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Publish what was accepted; return what changed in all."""
-        rows: list[Row] = []
+        rows: list[Row] = list(self._returns.rows())
         for _, contest in sorted(self._contests.items()):
             for model in (contest.champion, contest.challenger):
                 if model.owed:
@@ -149,6 +156,9 @@ class Learner:
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog; those of models of another name are left alone."""
         for key, value in rows:
+            if key.startswith(BACK.encode()):
+                self._returns.restore(key.decode(), value)
+                continue
             model_id, _, rest = key.decode().partition("/")
             contest_id = model_id.removesuffix(CHALLENGER)
             contest = self._contest(contest_id)
@@ -184,9 +194,12 @@ class Learner:
         return contest
 
     def ready(self) -> None:
-        """All rows are in."""
+        """All rows are in; forget who asked for it in the meantime."""
         for contest in self._contests.values():
             contest.ready()
+        for viewer_id in self._returns.ready():
+            for contest in self._contests.values():
+                contest.forget(viewer_id)
 
     @property
     def rows(self) -> int:

@@ -20,6 +20,10 @@ processed before what is in force for it is known.
 
 **signals.items** of one cut are what examples of slates shown from the next step on say of their
 items, unless STREAMAPP_ITEM_FEATURES is false.
+
+**privacy.erasures** is no part of it: what it asks for has been left out of the files before they
+are taken in, so no role ever holds anything to forget. The learn role leaves out live what is here
+never made: examples of slates shown up to the request.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from streamapp.engine.roles import Role, Views, role
 from streamapp.engine.task import Task
-from streamapp.errors import ConfigurationError
+from streamapp.errors import ConfigurationError, Rejection
 from streamapp.settings import Settings
 
 NOW = 1_700_000_000_000
@@ -78,6 +78,20 @@ def test_ingest_reads_signals_of_items_unless_told_not_to():
     without = ingest.reads(Settings(item_features=False))
     assert without == ("catalog.items", "control.parameters")
     assert signals.reads(Settings()) == without
+
+
+def test_the_learn_role_is_told_of_each_later_request_for_erasure_once():
+    def request(viewer: str, at_ms: int) -> bytes:
+        return msgspec.json.encode({"viewer_id": viewer, "requested_at_ms": at_ms})
+
+    views = Views.empty()
+    assert role("learn").reads(Settings()) == ("privacy.erasures",)
+    told = [views.update("privacy.erasures", "v1", request("v1", NOW + n)) for n in (0, 0, -1, 1)]
+    assert told == [True, False, False, True]
+    assert not views.update("privacy.erasures", "v1", None)
+    assert views.erasures.requested_ms == {"v1": NOW + 1}
+    with pytest.raises(Rejection, match="record key 'v2'"):
+        views.update("privacy.erasures", "v2", request("v1", NOW))
 
 
 def test_nobody_is_told_of_signals_of_items_but_they_are_known():

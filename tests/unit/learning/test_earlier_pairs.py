@@ -68,14 +68,29 @@ def test_only_what_was_published_is_asked_about(accepted):
     assert len(earlier) == 0
     earlier.accept() if accepted else earlier.refuse()
     assert (len(earlier), len(earlier.waiting)) == (int(accepted), 0)
-    assert [pair.viewer for _, pair in earlier.changed()] == ["v"] * accepted
+    assert [pair and pair.viewer for _, pair in earlier.changed()] == ["v"] * accepted
 
 
 def test_the_number_held_is_bounded_and_comes_back_from_what_changed():
     earlier, again = held(), EarlierPairs()
     assert LEAST < len(earlier) <= CAPACITY
     for slot, pair in earlier.changed():
+        assert pair is not None
         assert slot == pair.slot
-        again.restore(pair)
+        again.restore(slot, pair)
     assert len(again) == len(earlier)
     assert list(earlier.changed()) == []
+
+
+def test_pairs_of_a_viewer_who_is_forgotten_go_and_those_that_wait_too():
+    earlier = EarlierPairs()
+    for name, viewer in (("r1", "v1"), ("r2", "v2")):
+        earlier.add(name, Pair(1, 0, 0, viewer, "a", "b", 0.0))
+    earlier.accept()
+    of = {pair.viewer: slot for slot, pair in earlier.changed() if pair is not None}
+    assert not earlier.forget("v1")
+    assert list(earlier.changed()) == [(of["v1"], None)]
+    earlier.add("r3", Pair(1, 0, 0, "v1", "a", "b", 0.0))
+    assert earlier.forget("v1")
+    assert earlier.waiting == []
+    assert len(earlier) == 1

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamapp.errors import ConfigurationError
+from streamapp.features.erasure_requests import ErasureRequests
 from streamapp.learning import earlier_pairs
 from streamapp.processors.base import Cut
 from streamapp.processors.factors import CONTRADICTED, Factors, FactorsSettings
@@ -63,8 +64,13 @@ class Reader:
         return bias + sum(p * q for p, q in zip(taste, vector, strict=False))
 
 
-def factors(settings: FactorsSettings = SMALL, rows: Rows | None = None, now: int = 0) -> Factors:
-    one = Factors(settings)
+def factors(
+    settings: FactorsSettings = SMALL,
+    rows: Rows | None = None,
+    now: int = 0,
+    erasures: ErasureRequests | None = None,
+) -> Factors:
+    one = Factors(settings, erasures)
     one.restore((rows or {}).items())
     one.ready()
     one.advance(now)
@@ -359,6 +365,101 @@ def test_models_of_another_name_are_left_alone_and_other_dimensions_refused():
     assert factors(FactorsSettings(model="other"), rows).rows == 0
     with pytest.raises(ConfigurationError, match="factors-all has learned 3 dimensions"):
         factors(FactorsSettings(dimensions=4), rows)
+
+
+def ask(erasures: ErasureRequests, viewer: str, at_ms: int) -> None:
+    request = {"viewer_id": viewer, "requested_at_ms": at_ms}
+    assert erasures.update(viewer, msgspec.json.encode(request))
+
+
+def served(number: int, at: int, viewer: str = "v1") -> list[Example]:
+    return slate(number, "a", "b", at=at + 2_000, viewer_id=viewer, served_at_ms=at)
+
+
+def two_viewers(erasures: ErasureRequests) -> tuple[Factors, Rows, Reader]:
+    """Return what has learned, and published, of two viewers; of v1 a request is open."""
+    one, rows, reader = factors(erasures=erasures), Rows(), Reader()
+    feed(one, [label for n in range(6) for label in served(n, 1_000 * n, f"v{n % 2 + 1}")])
+    feed(one, served(6, 6_000))
+    for record in log_of(cut(one, 9_000, rows)):
+        reader.read(*record)
+    assert {"viewer/v1", "viewer/v2"} < reader.rows.keys()
+    assert any(b'"v1"' in row for row in rows.values())
+    return one, rows, reader
+
+
+def holds(rows: Rows, viewer: str) -> list[bytes]:
+    name = viewer.encode()
+    return [
+        key
+        for key, row in rows.items()
+        if not key.startswith(b"!back/") and (key.endswith(b"/" + name) or b'"%s"' % name in row)
+    ]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_is_erased_leaves_rows_and_readers_at_once(restarts):
+    erasures = ErasureRequests()
+    one, rows, reader = two_viewers(erasures)
+    ask(erasures, "v1", 8_000)
+    if restarts:
+        one = factors(rows=rows, now=9_000, erasures=erasures)
+    else:
+        one.follow("privacy.erasures", "v1")
+    records = log_of(cut(one, 9_001, rows))
+    assert (f"{MODEL}/viewer/v1", None) in records
+    assert records[-1][0] == f"{MODEL}/@epoch"
+    for record in records:
+        reader.read(*record)
+    assert reader.epoch == one._models["all"].publication.epoch == 2
+    assert "viewer/v1" not in reader.rows
+    assert "viewer/v2" in reader.rows
+    assert holds(rows, "v1") == []
+    assert holds(rows, "v2") != []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_was_erased_comes_back_only_with_what_was_shown_after_the_request(restarts):
+    erasures = ErasureRequests()
+    one, rows, _ = two_viewers(erasures)
+    ask(erasures, "v1", 8_000)
+    one.follow("privacy.erasures", "v1")
+    feed(one, served(7, 8_000))
+    one.advance(20_000)
+    cut(one, 20_000, rows)
+    assert holds(rows, "v1") == []
+    feed(one, served(8, 8_001))
+    one.advance(30_000)
+    cut(one, 30_000, rows)
+    assert one._models["all"].bpr.viewers.get("v1") is not None
+    back = dict(rows)
+    if restarts:
+        one = factors(rows=rows, now=30_000, erasures=erasures)
+    assert log_of(cut(one, 40_000, rows)) == []
+    assert rows == back
+    ask(erasures, "v1", 50_000)
+    one.follow("privacy.erasures", "v1")
+    cut(one, 50_000, rows)
+    assert holds(rows, "v1") == []
+
+
+def test_who_is_erased_leaves_readers_even_when_what_was_learned_is_forgotten(monkeypatch):
+    erasures = ErasureRequests()
+    one, rows, reader = two_viewers(erasures)
+    monkeypatch.setattr(earlier_pairs, "LEAST", 1)
+    monkeypatch.setattr(earlier_pairs, "BOUND", -1e9)
+    ask(erasures, "v1", 8_000)
+    one.follow("privacy.erasures", "v1")
+    feed(one, [*served(7, 9_000), *served(8, 9_000)])
+    taken = cut(one, 11_000, rows)
+    assert [key for key, _ in log_of(taken)] == [f"{MODEL}/viewer/v1", f"{MODEL}/@epoch"]
+    for record in log_of(taken):
+        reader.read(*record)
+    assert reader.epoch == 2
+    assert "viewer/v1" not in reader.rows
+    [(_, version)] = log_of(taken, "models.versions")
+    assert version is not None
+    assert version["reason"] == CONTRADICTED
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a-b", "a b"])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamapp.errors import ConfigurationError, Rejection
+from streamapp.features.erasure_requests import ErasureRequests
 from streamapp.learning.features import Encoder
 from streamapp.learning.model import Model
 from streamapp.learning.model_settings import ModelSettings
@@ -85,8 +86,12 @@ class Reader:
         return 1 / (1 + math.exp(-score))
 
 
-def learner(settings: LearnerSettings = EXACT, rows: Rows | None = None) -> Learner:
-    one = Learner(settings)
+def learner(
+    settings: LearnerSettings = EXACT,
+    rows: Rows | None = None,
+    erasures: ErasureRequests | None = None,
+) -> Learner:
+    one = Learner(settings, erasures)
     one.restore((rows or {}).items())
     one.ready()
     return one
@@ -460,3 +465,43 @@ def test_gauges_tell_the_quality_and_leave_out_what_is_not_known():
     assert ("model_baseline_log_loss", MODEL, "hour_old") in gauges()
     assert {name for name, *_ in gauges()} <= set(GAUGES)
     assert {"model_auc", "model_calibration", "model_alarms"} <= {name for name, *_ in gauges()}
+
+
+def of_viewer(rows: Rows, viewer: str) -> list[str]:
+    """Return the rows of a viewer: rates, open blocks, and what a turn compared."""
+    names = [key.decode() for key in rows if key.endswith(f"/{viewer}".encode())]
+    heads = [k.decode() for k, row in rows.items() if f'"{viewer}"'.encode() in row]
+    return [*(name for name in names if not name.startswith("!back/")), *heads]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_is_erased_leaves_rates_and_duels_and_begins_afresh(restarts):
+    erasures, rows = ErasureRequests(), Rows()
+    one = learner(erasures=erasures)
+    feed(one, stream(400))
+    cut(one, 40_000, rows)
+    feed(one, [example(40_000 + n, viewer_id="v7", example_id=f"x{n}:1") for n in range(3)])
+    for key, value in one.cut(Cut(40_002, 40_002)):
+        rows.pop(key, None)
+        rows |= {} if value is None else {key: value}
+    kinds = {name.split("/")[1] for name in of_viewer(rows, "v7")}
+    assert {"v", "d", "c"} <= kinds
+    erasures.update("v7", b'{"viewer_id":"v7","requested_at_ms":41000}')
+    others = {key: row for key, row in rows.items() if key.endswith((b"/v8", b"/v9"))}
+    if restarts:
+        one = learner(rows=rows, erasures=erasures)
+    else:
+        one.follow("privacy.erasures", "v7")
+    cut(one, 40_002, rows)
+    assert of_viewer(rows, "v7") == []
+    assert others.items() <= rows.items()
+    late = example(42_000, viewer_id="v7", example_id="x7:1", served_at_ms=41_000)
+    feed(one, [late])
+    cut(one, 44_000, rows)
+    assert of_viewer(rows, "v7") == []
+    feed(one, [msgspec.structs.replace(late, example_id="x8:1", served_at_ms=41_001)])
+    cut(one, 46_000, rows)
+    again = learner(rows=rows, erasures=erasures)
+    cut(again, 46_000, rows)
+    [rate] = [msgspec.json.decode(rows[k]) for k in rows if k == b"click-all/v/v7"]
+    assert rate[1][1] == 1.0
