@@ -98,29 +98,29 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
 
     def _at(self, time_ms: int) -> list[Interest]:
         """Return the sums at a time, of each name."""
-        age_ms = self.landmark_ms - time_ms
-        a, b = [exp2(age_ms * per_ms) for per_ms in _PER_MS]
+        a, b = self.factors(time_ms)
         return [Interest(short * a, long * b) for short, long in _SUMS.iter_unpack(self.sums)]
 
     def copy(self) -> Affinities:
         """Return these sums as they are now."""
         return copy(self)  # of what is never changed in place
 
-    def factor(self, time_ms: int) -> float:
+    def factors(self, time_ms: int) -> tuple[float, float]:
         """Return what the sums that `all_kept` and `kept` return are worth at a time."""
-        return exp2((self.landmark_ms - time_ms) * _PER_MS[1])
+        age_ms = self.landmark_ms - time_ms
+        a, b = _PER_MS
+        return exp2(age_ms * a), exp2(age_ms * b)
 
-    def all_kept(self) -> dict[str, float]:
-        """Return the sums of the longest half-life as they are kept, by name."""
-        sums = memoryview(self.sums).cast("d").tolist()[1::2]
-        return dict(zip(self.names, sums, strict=True))
+    def all_kept(self) -> dict[str, tuple[float, float]]:
+        """Return the sums as they are kept, by name, those of the shortest half-life first."""
+        return dict(zip(self.names, _SUMS.iter_unpack(self.sums), strict=True))
 
-    def kept(self, name: str) -> float | None:
+    def kept(self, name: str) -> tuple[float, float] | None:
         """Return what `all_kept` has of a name; quicker as long as it is asked of a few."""
         if name not in self.names:
             return None
         sums: tuple[float, float] = _SUMS.unpack_from(self.sums, _SIZE * self.names.index(name))
-        return sums[1]
+        return sums
 
     def get(self, name: str, time_ms: int) -> float:
         """Return the sum of the longest half-life of a name at a time; 0 of an unknown one."""

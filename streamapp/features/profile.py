@@ -83,6 +83,10 @@ class Profile(msgspec.Struct, gc=False, array_like=True):
                 self.creators = Affinities()
             self.creators.add(creator, time_ms, amount)
 
+    def watch_ratio(self, time_ms: int, prior: float) -> float:
+        """Return how much of a playback the viewer watches on average, at a time."""
+        return prior if self.habits is None else self.habits.watch_ratio(time_ms, prior)
+
     @property
     def watching(self) -> WatchHabits:
         """The habits, begun with the first playback."""

@@ -9,12 +9,22 @@ same state, to the last digit::
     catalog.items   ─┐ once an item      ├▶ features ─▶ {"category": "drama", "ctr": 0.0312, …}
     signals.items   ─┴▶ item_features   ─┘
 
-Signals are taken as they were published. Only affinities go on decaying until the item is shown:
-the one with the half-life of 7 days, S·2^(−age/7 d) with its age in the record's `as_of_ms`. So
-of an affinity to drama of 5.0 a week before, 2.5 is left.
+Signals are taken as they were published. Only affinities go on decaying until the item is shown,
+each with its half-life h: S·2^(−age/h), the age being that of the record's `as_of_ms`. So of an
+affinity to drama of 5.0 a week before, 2.5 is left of what lasts 7 days. What lasts 6 h is rounded
+to 16ths: the click of a day ago is the least it tells, and 0 follows. It would otherwise go through
+another half octave, and so another token, every three hours for as long as a viewer stays away.
 
-Numbers that are not counts are rounded to three significant digits (0.031249 is 0.0312): many of
-them are kept and sent, and a model tells them apart by half octaves. What is not known is left out.
+How eager a viewer is are rates that lie close together, given as odds: p/(1 − p), at most 99. Half
+octaves of p tell 0.5 from 0.71, then from 1; those of the odds tell 0.5 from 0.59, 0.67, 0.74, 0.8.
+`viewer_watch_ratio` is that of habits.watch_ratio, and of a mean above 0.99 no more is told.
+`session_ctr` is of the session that goes on when the item is shown, drawn towards 0.03 as rates
+are: after 1 click on 10 items (1 + 20·0.03)/(10 + 20) = 0.0533, as odds 0.0563. When 30 min have
+gone since the viewer's newest event that session is over, and there is none.
+
+Other numbers that are not counts are rounded to three significant digits (0.031249 is 0.0312): many
+of them are kept and sent, and a model tells them apart by half octaves. What is not known is left
+out.
 """
 
 from __future__ import annotations
@@ -26,8 +36,11 @@ from math import exp2
 from typing import NamedTuple
 
 from streamapp.events import CatalogItem
-from streamapp.features.decay import DAY_MS
+from streamapp.features.affinities import HALF_LIVES
+from streamapp.features.parameters import SHIPPED_PRIORS
 from streamapp.features.queries import normalised
+from streamapp.features.rates import shrunk
+from streamapp.features.sessions import GAP_MS
 from streamapp.signals import Interest, ItemSignal, ViewerSignal
 
 Features = dict[str, float | str]
@@ -76,8 +89,19 @@ GROUPS: dict[str, Group] = {
         },
     ),
     "affinity": Group(
-        "How the viewer feels about the item's category and creator; below 0 is dislike.",
-        {"affinity_category": float, "affinity_creator": float},
+        "How the viewer feels about the item's category and creator: over days, and over the last"
+        " hours; below 0 is dislike.",
+        {
+            "affinity_category": float,
+            "affinity_creator": float,
+            "affinity_category_6h": float,
+            "affinity_creator_6h": float,
+        },
+    ),
+    "eagerness": Group(
+        "How much of a playback the viewer watches, and how often they click in this session, as"
+        " odds.",
+        {"viewer_watch_ratio": float, "session_ctr": float},
     ),
     "device": Group(
         "What the viewer looks at it with, and where.",
@@ -103,7 +127,9 @@ TYPES = {
 
 ITEM_SIGNALS = tuple(GROUPS["item signals"].features)
 
-_PER_MS = 1.0 / (7 * DAY_MS)
+_PER_MS = tuple(1.0 / half_life for half_life in HALF_LIVES)
+_CERTAIN = 0.99
+_CTR = SHIPPED_PRIORS["ctr"]  # not the one in force: it would add nothing but a thing to look up
 _WORD = re.compile(r"\w+")
 
 
@@ -112,13 +138,13 @@ class ViewerFeatures(NamedTuple):
 
     Attributes:
         shared: features of every item.
-        categories, creators: the viewer's affinities to them.
+        categories, creators: features of the items of each, by its name: the viewer's affinity.
         words: of the query, none without one.
     """
 
     shared: Features
-    categories: dict[str, float]
-    creators: dict[str, float]
+    categories: dict[str, Features]
+    creators: dict[str, Features]
     words: frozenset[str]
 
 
@@ -155,9 +181,14 @@ def viewer_features(
     }
     if signal is None:
         return ViewerFeatures(shared, {}, {}, words(query))
-    left = decay(signal.as_of_ms, at_ms)
-    affinity = signal.affinity
-    categories, creators = _left(affinity.category, left), _left(affinity.creator, left)
+    as_of_ms, session, affinity = signal.as_of_ms, signal.session, signal.affinity
+    shared["viewer_watch_ratio"] = odds(signal.habits.watch_ratio)
+    rate = session_ctr(session.clicks, session.impressions, as_of_ms, at_ms)
+    if rate is not None:
+        shared["session_ctr"] = rate
+    left = decay(as_of_ms, at_ms)
+    categories = _left("affinity_category", affinity.category, left)
+    creators = _left("affinity_creator", affinity.creator, left)
     return ViewerFeatures(shared, categories, creators, words(query))
 
 
@@ -195,9 +226,9 @@ def features_of_both(viewer: ViewerFeatures, item: Features, title: str | None =
         if "last_category" in viewer.shared:
             known["same_category"] = int(category == viewer.shared["last_category"])
         if category in viewer.categories:
-            known["affinity_category"] = viewer.categories[category]
+            known |= viewer.categories[category]
     if creator in viewer.creators:
-        known["affinity_creator"] = viewer.creators[creator]
+        known |= viewer.creators[creator]
     if viewer.words and title:
         known["query_match"] = share(matches(viewer.words, title), len(viewer.words))
     return known
@@ -212,13 +243,60 @@ def three_digits(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def decay(as_of_ms: int, at_ms: int) -> float:
-    """Return what is left of an affinity after a time."""
-    return exp2(min(as_of_ms - at_ms, 0) * _PER_MS)
+def odds(share: float) -> float:
+    """Return p/(1 − p), of a p above 0.99 as of that.
+
+    >>> odds(0.5), odds(0.6), odds(1.7)
+    (1.0, 1.5, 99.0)
+    """
+    p = min(share, _CERTAIN)
+    return three_digits(p / (1.0 - p))
 
 
-def _left(interests: Mapping[str, Interest], left: float) -> dict[str, float]:
-    return {name: three_digits(interest.d7 * left) for name, interest in interests.items()}
+def session_ctr(clicks: int, impressions: int, as_of_ms: int, at_ms: int) -> float | None:
+    """Return the odds of a click in a viewer's newest session; None if it is over.
+
+    Args:
+        as_of_ms: of the viewer's newest event, which is the session's last.
+
+    >>> session_ctr(1, 10, 0, 1_799_999), session_ctr(1, 10, 0, 1_800_000)
+    (0.0563, None)
+    """
+    return _click_odds(clicks, impressions) if at_ms - as_of_ms < GAP_MS else None
+
+
+@lru_cache(maxsize=1 << 12)
+def _click_odds(clicks: int, impressions: int) -> float:
+    return odds(shrunk(clicks, impressions, _CTR))
+
+
+def decay(as_of_ms: int, at_ms: int) -> tuple[float, float]:
+    """Return what is left of affinities after a time: of what lasts 6 h, and 7 d."""
+    age_ms = min(as_of_ms - at_ms, 0)
+    short, long = _PER_MS
+    return exp2(age_ms * short), exp2(age_ms * long)
+
+
+def sixteenths(affinity: float) -> int:
+    """Return an affinity of the last hours in 16ths: few values, so that they are quickly told.
+
+    >>> [sixteenths(2.0 ** -half_lives) for half_lives in (0, 1, 4, 5)]
+    [16, 8, 1, 0]
+    """
+    return round(affinity * 16.0)
+
+
+def _left(
+    feature: str, interests: Mapping[str, Interest], left: tuple[float, float]
+) -> dict[str, Features]:
+    short, long = left
+    return {
+        name: {
+            feature: three_digits(interest.d7 * long),
+            feature + "_6h": sixteenths(interest.h6 * short) / 16.0,
+        }
+        for name, interest in interests.items()
+    }
 
 
 @lru_cache(maxsize=1 << 14)

@@ -27,6 +27,7 @@ GAP_MS = 30 * MINUTE_MS
 _RECORD = Struct("<6q")
 _SIZE = _RECORD.size
 _SPAN = Struct("<2q")
+_COUNTED = Struct("<16x2q")
 _MOST = 1 << 62
 """Of watched_ms: what fits, whatever clients claim to have watched."""
 
@@ -139,6 +140,12 @@ def _reachable(packed: bytes, since_ms: int) -> bytes:
 def unpack(packed: bytes) -> list[Session]:
     """Return the sessions, newest first."""
     return [Session._make(record) for record in _RECORD.iter_unpack(packed)]
+
+
+def counted(packed: bytes) -> tuple[int, int]:
+    """Return impressions and clicks of the newest session."""
+    counts: tuple[int, int] = _COUNTED.unpack_from(packed)
+    return counts
 
 
 def newest(packed: bytes) -> Session:

@@ -31,6 +31,8 @@ class _Shared(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     device: str | None = None
     country: str | None = None
     last_category: str | None = None
+    viewer_watch_ratio: float | None = None
+    session_ctr: float | None = None
 
 
 class _Said(msgspec.Struct, frozen=True, gc=False):
@@ -50,8 +52,11 @@ class _Known(NamedTuple):
     creator: str | None
 
 
-_Taste = Callable[[str], float | None]
-"""Says how the viewer feels about a category or creator."""
+_Taste = Callable[[str], bytes]
+"""Says how the viewer feels about a category or creator, as members of a JSON object."""
+
+_CATEGORY = b',"affinity_category_6h":%b,"affinity_category":%.3g'
+_CREATOR = b',"affinity_creator_6h":%b,"affinity_creator":%.3g'
 
 _decode = msgspec.json.Decoder(_Said).decode
 
@@ -72,8 +77,8 @@ class SlateFeatures:
         self._start = _shared(shown)
         self._last = shown.last_category
         self._signals = item_signals.as_json(shown.signals) if shown.signals else None
-        self._category = _tastes(slate.categories, slate, many=many)
-        self._creator = _tastes(slate.creators, slate, many=many)
+        self._category = _tastes(slate.categories, slate, _CATEGORY, many=many)
+        self._creator = _tastes(slate.creators, slate, _CREATOR, many=many)
         self._words = len(serving.words(shown.event.query)) if shown.matches else 0
 
     def json(self, index: int) -> bytes:
@@ -89,44 +94,58 @@ class SlateFeatures:
         if known.category is not None:
             if self._last is not None:
                 parts.append(b',"same_category":%d' % (known.category == self._last))
-            if (value := self._category(known.category)) is not None:
-                parts.append(b',"affinity_category":%.3g' % value)
-        if known.creator is not None and (value := self._creator(known.creator)) is not None:
-            parts.append(b',"affinity_creator":%.3g' % value)
+            parts.append(self._category(known.category))
+        if known.creator is not None:
+            parts.append(self._creator(known.creator))
         if self._words and (found := shown.matches[index]) != UNTITLED:
             parts.append(b',"query_match":%b' % _encode(serving.share(found, self._words)))
         parts.append(b"}")
         return b"".join(parts)
 
 
-def _tastes(affinities: Affinities | None, slate: Slate, *, many: bool) -> _Taste:
+def _tastes(affinities: Affinities | None, slate: Slate, form: bytes, *, many: bool) -> _Taste:
     """Return what says how much is left of an affinity when the slate was shown.
 
-    First as of the viewer's newest event, as it is published, and then from there on.
+    First as of the viewer's newest event, as it is published, and then from there on. Items of one
+    slate are often of one category: a name is put into its form, for both half-lives, only once.
     """
     if affinities is None or not affinities.names:
         return _none
     as_of_ms = slate.as_of_ms
-    published = affinities.factor(as_of_ms)
-    left = serving.decay(as_of_ms, slate.shown.event.occurred_at_ms)
-    kept: _Taste = affinities.all_kept().get if many else affinities.kept
+    a, b = affinities.factors(as_of_ms)
+    left_a, left_b = serving.decay(as_of_ms, slate.shown.event.occurred_at_ms)
+    kept = affinities.all_kept().get if many else affinities.kept
+    told: dict[str, bytes] = {}
 
-    def taste(name: str) -> float | None:
-        value = kept(name)
-        return None if value is None else value * published * left
+    def taste(name: str) -> bytes:
+        members = told.get(name)
+        if members is None:
+            sums = kept(name)
+            if sums is None:
+                return b""
+            short, long = sums
+            of_late = _quotient(serving.sixteenths(short * a * left_a))
+            members = told[name] = form % (of_late, long * b * left_b)
+        return members
 
     return taste
 
 
-def _none(_: str) -> None:
-    return None
+@lru_cache(maxsize=1 << 12)
+def _quotient(sixteenths: int) -> bytes:
+    return _encode(sixteenths / 16.0)
+
+
+def _none(_: str) -> bytes:
+    return b""
 
 
 def _shared(shown: ShownStep) -> bytes:
     """Return the features all slots have in common, but for the end."""
     event = shown.event
     counts = shown.clicks, shown.watches, shown.completes
-    shared = _Shared(*counts, event.device, event.country, shown.last_category)
+    texts = event.device, event.country, shown.last_category
+    shared = _Shared(*counts, *texts, shown.watch_ratio, shown.session_ctr)
     return _encode(shared)[:-1]
 
 

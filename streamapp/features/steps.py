@@ -32,8 +32,10 @@ class ShownStep(msgspec.Struct, gc=False, array_like=True, tag="shown-1"):
         signals: of the items, see `streamapp.features.item_signals`.
         matches: in a search, for each slot how many of the query's words are in the title of its
             item, or `UNTITLED`.
+        watch_ratio, session_ctr: how eager the viewer was, as `streamapp.features.serving` says
+            it; None of what was not known.
 
-    The last two and `features` are empty if all slots were served with features of their own.
+    The last four and `features` are empty if all slots were served with features of their own.
     """
 
     number: int
@@ -49,6 +51,8 @@ class ShownStep(msgspec.Struct, gc=False, array_like=True, tag="shown-1"):
     trust: bytes = b""
     signals: str = ""
     matches: bytes = b""
+    watch_ratio: float | None = None
+    session_ctr: float | None = None
 
 
 class ActedStep(msgspec.Struct, gc=False, array_like=True, tag="acted-1"):

@@ -42,9 +42,10 @@ def viewer_signal(viewer: Viewer, parameters: Parameters, computed_at_ms: int) -
             ),
             seen=profile.seen.items() if profile.seen else [],
             hidden=profile.hidden.items() if profile.hidden else [],
-            habits=Habits({}, prior)
-            if habits is None
-            else Habits(habits.by_hour(as_of_ms), habits.watch_ratio(as_of_ms, prior)),
+            habits=Habits(
+                {} if habits is None else habits.by_hour(as_of_ms),
+                profile.watch_ratio(as_of_ms, prior),
+            ),
         )
     )
 

@@ -48,6 +48,7 @@ DEFAULT_SPEC = FeatureSpec(
         ("viewer", "creator_id"),
         ("last_category", "category"),
         ("affinity_category", "category"),
+        ("affinity_category_6h", "category"),
     ),
 )
 """What is learned from by default: all that `streamapp.features.serving` declares."""

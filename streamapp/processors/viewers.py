@@ -43,7 +43,8 @@ from streamapp.features.judge import Figure, Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS
 from streamapp.features.segments import segment_of
-from streamapp.features.serving import matches, words
+from streamapp.features.serving import matches, odds, session_ctr, words
+from streamapp.features.sessions import counted
 from streamapp.features.steps import UNTITLED, ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.viewer import Viewer
 from streamapp.features.viewer_signal import viewer_signal
@@ -158,6 +159,7 @@ class Viewers:
             ids = [slot.item_id for slot in event.items if slot.features is None]
             if ids and len(ids) < len(event.items):
                 ids = [slot.item_id for slot in event.items]
+            ratio, rate = self._eagerness(viewer, time_ms) if ids else (None, None)
             return ShownStep(
                 number,
                 newest_ms,
@@ -171,12 +173,24 @@ class Viewers:
                 self._names.numbers(catalog.features(ids)),
                 signals=self._item_signals.texts(ids, time_ms),
                 matches=self._matches(event.query, ids) if event.query else b"",
+                watch_ratio=ratio,
+                session_ctr=rate,
             )
         item = self._catalog.get(event.item_id)
         category, creator = (None, None) if item is None else (item.category, item.creator_id)
         if isinstance(event, Click):
             return ActedStep(number, newest_ms, stream_ms, event, category, creator)
         return WatchedStep(number, newest_ms, stream_ms, event, category, creator)
+
+    def _eagerness(self, viewer: Viewer, time_ms: int) -> tuple[float | None, float | None]:
+        """Return how eager a viewer is, as their signal says it; nothing of one without events."""
+        as_of_ms, profile = viewer.newest_ms, viewer.profile
+        if as_of_ms < 0:
+            return None, None
+        prior = self._parameters.prior("watch_ratio", None, as_of_ms)
+        impressions, clicks = counted(profile.sessions)
+        rate = session_ctr(clicks, impressions, as_of_ms, time_ms)
+        return odds(profile.watch_ratio(as_of_ms, prior)), rate
 
     def _matches(self, query: str, item_ids: list[str]) -> bytes:
         """Return how many of a query's words are in the title of each item."""

@@ -48,6 +48,9 @@ def test_sums_are_those_of_the_definition_in_any_order_and_however_far_apart(of:
     for name, sums in published(affinities, now_ms).items():
         assert sums == pytest.approx(of_definition[name], rel=1e-9, abs=1e-9)
         assert affinities.get(name, now_ms) == sums["7d"]
+        kept, factors = affinities.all_kept()[name], affinities.factors(now_ms)
+        assert affinities.kept(name) == kept
+        assert [a * b for a, b in zip(kept, factors, strict=True)] == [*sums.values()]
     assert affinities.get("none of these", now_ms) == 0.0
 
 

@@ -104,6 +104,8 @@ def test_all_that_is_known_of_a_viewer_and_an_item_becomes_features():
         "velocity": 12300.0,
         "same_category": 0,
         "affinity_category": 2.5,
+        "affinity_category_6h": 0.0,
+        "viewer_watch_ratio": 1.0,
         "query_match": 0.667,
     }
 
@@ -126,7 +128,30 @@ def test_an_item_without_a_title_and_a_query_without_words_have_no_match():
 @pytest.mark.parametrize("age_ms", [0, -WEEK])
 def test_an_affinity_is_no_more_than_was_published_when_clocks_disagree(age_ms):
     viewer = viewer_features(viewer_signal(), NOW + age_ms)
-    assert viewer.categories == {"drama": 5.0, "news": -4.0}
+    assert viewer.categories == {
+        "drama": {"affinity_category": 5.0, "affinity_category_6h": 1.0},
+        "news": {"affinity_category": -4.0, "affinity_category_6h": 0.0},
+    }
+
+
+@pytest.mark.parametrize(("hours", "left"), [(0, -1.0), (5, -9 / 16), (24, -1 / 16), (31, 0.0)])
+def test_an_affinity_of_the_last_hours_is_told_in_16ths_until_nothing_is_left(hours, left):
+    signal = viewer_signal(affinity=Affinities({}, {"c1": Interest(-1.0, -7.0)}))
+    viewer = viewer_features(signal, NOW + hours * 3_600_000)
+    assert viewer.creators["c1"]["affinity_creator_6h"] == left
+
+
+@pytest.mark.parametrize(("ratio", "odds"), [(0.0, 0.0), (0.6, 1.5), (0.99, 99.0), (2.5, 99.0)])
+def test_how_much_a_viewer_watches_is_told_as_odds_up_to_all_of_it(ratio, odds):
+    viewer = viewer_features(viewer_signal(habits=Habits({}, ratio)), NOW)
+    assert viewer.shared["viewer_watch_ratio"] == odds
+
+
+def test_clicks_count_in_the_session_that_goes_on_and_not_in_one_that_is_over():
+    signal = viewer_signal(session=ViewerSession("v1:0", 0, 10, 1, 0, 0))
+    last_ms = NOW + 30 * 60_000 - 1
+    assert viewer_features(signal, last_ms).shared["session_ctr"] == 0.0563
+    assert "session_ctr" not in viewer_features(signal, last_ms + 1).shared
 
 
 def test_the_item_clicked_last_is_the_newest_click():

@@ -116,5 +116,5 @@ def test_features_served_with_a_slot_are_said_and_nothing_else_is_looked_up() ->
     assert viewer is not None
     (slate,) = viewer.all_slates()
     assert (slate.shown.features, slate.shown.signals, slate.shown.matches) == ([], "", b"")
-    assert slate.categories is None
+    assert (slate.categories, slate.shown.watch_ratio, slate.shown.session_ctr) == (None,) * 3
     assert features(playing) == [{"own": 1.0}]

@@ -191,6 +191,9 @@ def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
         "same_category": 1,
         "category": "drama",
         "affinity_category": 1,
+        "affinity_category_6h": 1,
+        "viewer_watch_ratio": 1,
+        "session_ctr": 0.087,  # odds of (1 + 0.6)/(0 + 20)
     }
 
 

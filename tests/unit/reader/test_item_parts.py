@@ -10,7 +10,7 @@ from streamapp.events import CatalogItem
 from streamapp.features.serving import GROUPS, features, item_features, viewer_features
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
 from streamapp.reader.item_parts import ItemParts, Viewing
-from streamapp.signals import FeatureSpec, ItemSignal, ViewerSignal
+from streamapp.signals import FeatureSpec, Habits, ItemSignal, ViewerSession, ViewerSignal
 from tests.unit.reader.worlds import NOW_MS, item_signal, viewer_signal
 
 NAMES = [name for group in GROUPS.values() for name in group.features]
@@ -33,7 +33,13 @@ viewers = st.builds(
     recent=st.lists(st.tuples(st.sampled_from(["i1", "i2"]), st.sampled_from(["click", "watch"]))),
     categories=affinities,
     creators=affinities,
-    as_of_ms=st.integers(NOW_MS - 10**9, NOW_MS),
+    as_of_ms=st.integers(NOW_MS - 10**9, NOW_MS) | st.integers(NOW_MS - 10**7, NOW_MS),
+    session=st.builds(
+        lambda shown, clicks: ViewerSession("v1:1", 1, shown, clicks, 0, 0),
+        st.integers(0, 40),
+        st.integers(0, 20),
+    ),
+    habits=st.builds(Habits, st.just({}), st.floats(0, 3)),
 )
 
 

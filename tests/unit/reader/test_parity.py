@@ -21,7 +21,7 @@ from streamapp.processors.learner import Learner, LearnerSettings
 from streamapp.reader.ranker import Ranker
 from streamapp.reader.request import Context, Options
 from streamapp.reader.state import State
-from streamapp.signals import ItemSignal, ViewerSignal
+from streamapp.signals import Habits, ItemSignal, ViewerSession, ViewerSignal
 from tests.unit.learning.examples import example
 from tests.unit.reader.worlds import (
     NOW_MS,
@@ -70,6 +70,9 @@ def viewer(number: int, rng: random.Random) -> Sent:
         ],
         categories={name: rng.uniform(-3, 5) for name in CATEGORIES[: number % 4]},
         creators={f"c{rng.randrange(8)}": rng.uniform(-3, 5) for _ in range(number % 3)},
+        session=ViewerSession(f"v{number}:1", 1, 9, number, 0, 0),
+        habits=Habits({}, rng.random()),
+        as_of_ms=NOW_MS + rng.randrange(86_400_000),
     )
 
 

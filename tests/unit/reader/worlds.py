@@ -194,9 +194,10 @@ def viewer_signal(
     categories: dict[str, float] | None = None,
     creators: dict[str, float] | None = None,
     as_of_ms: int = NOW_MS,
+    **changes: Any,
 ) -> Sent:
     def interests(by_name: dict[str, float] | None) -> dict[str, Interest]:
-        return {name: Interest(value, value) for name, value in (by_name or {}).items()}
+        return {name: Interest(value / 3, value) for name, value in (by_name or {}).items()}
 
     signal = ViewerSignal(
         viewer_id=viewer_id,
@@ -209,6 +210,7 @@ def viewer_signal(
         hidden=list(hidden),
         habits=Habits({}, 0.5),
     )
+    signal = msgspec.structs.replace(signal, **changes)
     return Sent("signals.viewers", viewer_id, encoded(signal))
 
 
