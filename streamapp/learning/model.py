@@ -14,7 +14,8 @@ from streamapp.learning.model_rows import ModelHead, Row
 from streamapp.learning.model_settings import ContestSettings, ModelSettings
 from streamapp.learning.reservoir import Held
 from streamapp.learning.snapshots import Publication
-from streamapp.learning.staging import BIAS, StagedFtrl
+from streamapp.learning.staged_coordinate import BIAS
+from streamapp.learning.staging import StagedFtrl
 from streamapp.signals import FeatureSpec
 
 OWN = ("model", "hour_old", "day_old")

@@ -29,7 +29,7 @@ from streamapp.learning.drift import DriftState
 from streamapp.learning.duel import BlockState, DuelState
 from streamapp.learning.evaluation import PrequentialState
 from streamapp.learning.reservoir import ReservoirState, Slot
-from streamapp.learning.staging import State
+from streamapp.learning.staged_coordinate import State
 
 VERSION = 2
 

@@ -115,7 +115,7 @@ def test_what_was_undone_is_nothing_that_later_turns_are_judged_by(history):
     one = Published()
     one.teach(history)
     one.cut(41_000)
-    reservoir = one.learner._contests[MODEL]._reservoir
+    reservoir = one.learner._contests[MODEL].reservoir
     before, share = dict(reservoir.held()), reservoir.share
     one.teach([example(41_000, clicked=True, example_id=f"p{n}:1") for n in range(2_000)])
     one.cut(42_000)
