@@ -239,6 +239,7 @@ class Contest:
             setback=verdicts.setback.snapshot(),
             drift=verdicts.drift.snapshot(),
             turn=self._turn,
+            duel_number=verdicts.duel.number,
         )
 
     def restore(self, place: int, key: str, value: bytes | None) -> None:
@@ -276,11 +277,8 @@ class Contest:
             model.ready(held)
 
     def _restore_head(self, head: ContestHead) -> None:
-        verdicts = self._verdicts
         self.as_of_ms, self._turn = head.as_of_ms, head.turn
         self._sampling.keep_rate = head.keep_rate
-        verdicts.standing, verdicts.counts = head.standing, head.counts
-        verdicts.drift.restore(head.drift)
-        verdicts.ready(head.duel, head.setback)
+        self._verdicts.ready(head)
         self._quality.restore_overall(head.overall, head.metrics)
         self.reservoir.restore(head.reservoir)

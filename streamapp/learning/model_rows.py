@@ -161,7 +161,12 @@ class TurnState(msgspec.Struct, array_like=True):
 
 
 class ContestHead(msgspec.Struct, array_like=True):
-    """The row of a contest: `as_of_ms` is the event time of its newest example."""
+    """The row of a contest.
+
+    Attributes:
+        as_of_ms: event time of its newest example.
+        duel, duel_number: the present duel of champion and challenger, and which one it is.
+    """
 
     version: int
     as_of_ms: int
@@ -175,6 +180,7 @@ class ContestHead(msgspec.Struct, array_like=True):
     setback: DuelState
     drift: DriftState
     turn: TurnState
+    duel_number: int = 1
 
 
 encode = msgspec.json.Encoder().encode

@@ -60,8 +60,8 @@ class ContestSettings:
             `turn_examples` examples or have lasted `turn_ms`: each costs a trial.
         reservoir_capacity: examples of each outcome held for trials.
         reservoir_one_in: one of so many replaces one that is held.
-        duel: champion against challenger.
-        setback: champion against its copy of an hour ago.
+        duel: champion against challenger; its alpha is that of all duels together.
+        setback: champion against its copy of an hour ago; alpha is that of each hour.
         drift_block: examples whose mean loss is one observation of `streamapp.learning.drift`.
     """
 

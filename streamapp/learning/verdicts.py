@@ -1,10 +1,12 @@
 """Who of a contest's two models is champion, and what proves it.
 
 **Promotion.** The challenger becomes champion when its losses are proven smaller
-(`streamapp.learning.duel`).
+(`streamapp.learning.duel`). Duels follow each other; that any of them ever promotes falsely has the
+probability `duel.alpha` at most (`streamapp.learning.rounds`).
 
 **Setback.** The champion goes back to its weights of the last full hour when these are proven
-better. Each hour has a duel of its own.
+better. Each hour has a duel of its own, in which `setback.alpha` is risked: going back falsely
+costs what the rest of an hour taught, and one that gets harder every hour would protect no more.
 
 **Drift.** When the champion's loss drifts, above what a constant loses, the challenger begins again
 from the champion's weights.
@@ -20,10 +22,9 @@ from typing import Literal
 
 from streamapp.learning import model_rows
 from streamapp.learning.drift import LossDrift
-from streamapp.learning.duel import DuelState
 from streamapp.learning.ftrl import MAX_LOGIT
 from streamapp.learning.model import Model
-from streamapp.learning.model_rows import Counts, Row, Standing, TurnState
+from streamapp.learning.model_rows import ContestHead, Counts, Row, Standing, TurnState
 from streamapp.learning.model_settings import ContestSettings
 from streamapp.learning.rounds import Rounds
 
@@ -45,7 +46,7 @@ class Verdicts:
     def __init__(self, models: tuple[Model, Model], settings: ContestSettings) -> None:
         self.models = models
         self.standing, self.counts = Standing(), Counts()
-        self.duel, self.setback = Rounds(settings.duel), Rounds(settings.setback)
+        self.duel, self.setback = Rounds(settings.duel), Rounds(settings.setback, spends=False)
         self.drift = LossDrift(settings.drift_block)
         self._settings = settings
 
@@ -188,10 +189,12 @@ class Verdicts:
         rounds = self.duel if kind == "d" else self.setback
         rounds.restore_block(viewer, None if value is None else model_rows.decode_block(value))
 
-    def ready(self, duel: DuelState, setback: DuelState) -> None:
-        """All blocks are in; take the rest of the duels."""
-        self.duel.restore(duel)
-        self.setback.restore(setback)
+    def ready(self, head: ContestHead) -> None:
+        """All blocks are in; take the rest."""
+        self.standing, self.counts = head.standing, head.counts
+        self.drift.restore(head.drift)
+        self.duel.restore(head.duel, head.duel_number)
+        self.setback.restore(head.setback, 1)
 
 
 def _loss(score: float, y: float) -> float:
