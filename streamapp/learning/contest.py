@@ -104,7 +104,11 @@ class Contest:
         turn.examples += 1
         turn.refused += refused
         self._changed = True
+        kept = self._sampling.keep_rate
         offset, scale = self._sampling.update(example)
+        if self.objective.name == "click":
+            keep_rates = (kept, self._sampling.keep_rate)
+            self._quality.rank(example, self.models, coordinates, self.as_of_ms, keep_rates)
         draw = mmh3.hash(example.example_id, _SEED, False)  # noqa: FBT003  # unsigned
         scores = []
         for model, indices in zip(self.models, coordinates, strict=True):
@@ -125,10 +129,11 @@ class Contest:
                 model.begin(self.as_of_ms)
 
     def forget(self, viewer_id: str) -> None:
-        """Forget what is held of a viewer: their rate, and what they say of the models."""
-        held = [one.forget(viewer_id) for one in (self._quality.baselines, self._verdicts)]
+        """Forget what is held of a viewer: rate, open requests, what they say of the models."""
+        measured = self._quality.forget(viewer_id, self.models)
+        fought = self._verdicts.forget(viewer_id)
         compared = self._turn.compared.pop(viewer_id, None)
-        self._changed |= any(held) or compared is not None
+        self._changed |= measured or fought or compared is not None
 
     def advance(self, stream_time_ms: int) -> None:
         """End the turn if it is over; to be called when stream time passes a full interval."""
@@ -251,6 +256,8 @@ class Contest:
         kind, _, name = key.partition("/")
         if kind == "w":
             self.models[place].restore_weight(int(name), value)
+        elif kind == "q":
+            self.models[place].restore_request(name, value)
         elif kind in {"i", "v"}:
             self._quality.restore_rate(key, value)
         elif kind == "s":

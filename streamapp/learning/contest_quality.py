@@ -1,4 +1,10 @@
-"""How well a contest's models predict, beside what they have to beat, overall and by slice."""
+"""How well a contest's models predict, beside what they have to beat, overall and by slice.
+
+The models of clicks also have an NDCG (`streamapp.learning.ranking_quality`). Slots are scored with
+the weights that were accepted before the turn, so with none that knows their request, and as if
+they all were in the first place, as readers rank. While negatives are sampled no request is whole,
+and none is looked at.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +12,12 @@ from collections.abc import Iterator
 
 from streamapp.learning import model_rows
 from streamapp.learning.baselines import RateBaselines, RateState
+from streamapp.learning.encoding import Coordinates
 from streamapp.learning.evaluation import Prequential, PrequentialState, logarithms
 from streamapp.learning.model import OWN, Model
 from streamapp.learning.model_rows import Row
 from streamapp.learning.model_settings import ContestSettings
+from streamapp.learning.ranking_quality import LAST, is_drawn
 from streamapp.learning.sliced import SlicedPrequential
 from streamapp.signals import Example, ModelMetrics
 
@@ -62,6 +70,42 @@ class ContestQuality:
         self.slices.count(values, logarithms(scores[champion][0]), weight, y)
         return rates.constant
 
+    def rank(
+        self,
+        example: Example,
+        models: tuple[Model, Model],
+        coordinates: Coordinates,
+        as_of_ms: int,
+        keep_rates: tuple[float, float],
+    ) -> None:
+        """Note how both models would have ordered a request, by one of its slots.
+
+        Args:
+            keep_rates: of the negatives, as known before the example and with it. Where only one
+                of them is 1, the example tells that its request is not whole.
+        """
+        if max(keep_rates) < 1.0:
+            return
+        request = _viewer(example.viewer_id) + example.request_id
+        weight, propensity = 1.0 / min(keep_rates), example.propensity
+        drawn, clicked = is_drawn(propensity), example.labels.clicked
+        for model, indices in zip(models, coordinates, strict=True):
+            score = model.score_first(indices, example.position) if drawn else LAST
+            model.ranking.update(
+                request,
+                score,
+                at_ms=as_of_ms,
+                clicked=clicked,
+                weight=weight,
+                propensity=propensity,
+            )
+
+    def forget(self, viewer_id: str, models: tuple[Model, Model]) -> bool:
+        """Forget a viewer's rate and requests; return whether anything was held."""
+        start = _viewer(viewer_id)
+        held = [model.ranking.forget(start) for model in models]
+        return self.baselines.forget(viewer_id) or any(held)
+
     def metrics(self, model: Model, *, champion: bool) -> ModelMetrics:
         """How well a model predicted, and how well the baselines did; slices of the champion."""
         own, *older = (one.quality for one in model.metrics)
@@ -73,6 +117,7 @@ class ContestQuality:
             auc=own.auc,
             calibration=own.calibration,
             baselines=rates | dict(zip(OWN[1:], older, strict=True)),
+            ndcg=model.ranking.ndcg,
             slices=self.slices.qualities if champion else {},
         )
 
@@ -109,3 +154,8 @@ class ContestQuality:
         """All rows are in."""
         self.baselines.restore(self.baselines.overall, self._restored)
         self._restored = {}
+
+
+def _viewer(viewer_id: str) -> str:
+    """Return how the names of a viewer's requests begin, and no other's."""
+    return f"{len(viewer_id)}:{viewer_id}/"

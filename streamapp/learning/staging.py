@@ -135,6 +135,15 @@ class StagedFtrl:
             score += self.weight(index)
         return score + self._intercept_init
 
+    def accepted_score(self, indices: Iterable[int]) -> float:
+        """Return the score when these coordinates are on, as last accepted, less the intercept."""
+        held, turn, score = self._coordinates.get, self.turn, 0.0
+        for index in indices:
+            one = held(index)
+            if one is not None:
+                score += one.old_w if one.turn == turn else one.w
+        return score
+
     def weight(self, index: int) -> float:
         """Return the weight of one coordinate as it is learned now; 0 when it is not held."""
         coordinate = self._coordinates.get(index)
