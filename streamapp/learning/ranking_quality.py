@@ -59,6 +59,9 @@ MAX_SLOTS = 500
 """A request with more slots is left out."""
 
 
+_DISCOUNTS = tuple(1.0 / log2(2 + before) for before in range(MAX_SLOTS))
+
+
 class OpenRequest(msgspec.Struct, array_like=True):
     """A request whose slots are coming in; `number` counts requests as they begin.
 
@@ -88,13 +91,16 @@ class RankingState(msgspec.Struct, array_like=True):
 
 
 def discounted(slots: Sequence[tuple[float, float]]) -> float:
-    """Return Σ gain/log2(1 + rank), best score first, of (score, gain); ties share their ranks."""
-    total, rank = 0.0, 1
+    """Return Σ gain/log2(1 + rank), best score first, of (score, gain); ties share their ranks.
+
+    Of `MAX_SLOTS` at most.
+    """
+    total, rank = 0.0, 0
     for _, group in groupby(sorted(slots, key=_by_score), key=_by_score):
         gains = [gain for _, gain in group]
-        shared = fsum(1.0 / log2(1 + place) for place in range(rank, rank + len(gains)))
-        total += fsum(gains) * shared / len(gains)
-        rank += len(gains)
+        last = rank + len(gains)
+        total += fsum(gains) * fsum(_DISCOUNTS[rank:last]) / len(gains)
+        rank = last
     return total
 
 
