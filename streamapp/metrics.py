@@ -37,6 +37,7 @@ GAUGES = {
     "stream_time_seconds": "Event time reached (the least of the running tasks), epoch seconds.",
     "model_log_loss": "Prequential log loss, by model.",
     "model_auc": "Prequential area under the ROC curve, by model.",
+    "model_ndcg": "NDCG of the order a model gives the items of a request, by model.",
     "model_calibration": "Sum of predictions over sum of labels, by model.",
     "model_baseline_log_loss": "Prequential log loss of what a model has to beat, by baseline.",
     "model_examples": "Examples learnt, by model.",

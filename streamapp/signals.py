@@ -648,10 +648,14 @@ class ModelMetrics(Quality, frozen=True, kw_only=True):
     Attributes:
         baselines: constant, item_rate, viewer_rate, both, and the model as it was at the last full
             hour and day of stream time: hour_old, day_old.
+        ndcg: of the order a model of clicks gives the items of a request, each click weighing 1 /
+            propensity. None before a whole request was seen whose places were drawn, and so
+            always while negatives are sampled.
         slices: of the champion, by feature and value.
     """
 
     baselines: dict[str, Quality]
+    ndcg: float | None = None
     slices: dict[str, dict[str, Quality]] = {}
 
 

@@ -63,7 +63,8 @@ class DuelSettings:
     """How a duel is fought.
 
     Attributes:
-        alpha: how probable a false promotion may be, and a false dismissal.
+        alpha: how probable a false promotion may be, and a false dismissal; of several duels one
+            after another see `streamapp.learning.rounds`.
         bound: b, nats.
         block_ms: length of a block, stream time.
         capacity: blocks open at a time; the oldest closes early to make room.

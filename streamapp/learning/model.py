@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import log
 
 from streamapp.errors import ConfigurationError
 from streamapp.features.decay import DAY_MS, HOUR_MS
 from streamapp.learning import model_rows
 from streamapp.learning.evaluation import Prequential
+from streamapp.learning.first_place import FirstPlace
 from streamapp.learning.guard import Guard
 from streamapp.learning.model_rows import ModelHead, Row
 from streamapp.learning.model_settings import ContestSettings, ModelSettings
+from streamapp.learning.ranking_quality import OpenRequest, RankingQuality, RankingState
 from streamapp.learning.reservoir import Held
 from streamapp.learning.snapshots import Publication
-from streamapp.learning.staging import BIAS, StagedFtrl
+from streamapp.learning.staged_coordinate import BIAS
+from streamapp.learning.staging import StagedFtrl
 from streamapp.signals import FeatureSpec
 
 OWN = ("model", "hour_old", "day_old")
@@ -27,6 +30,7 @@ class Model:
     Attributes:
         ftrl: what learns.
         metrics: as `OWN` names them.
+        ranking: how well it orders the items of a request.
         learned: examples learned from, this turn's among them.
         examples, as_of_ms: of the last accepted turn.
         hour_examples: examples that the copy of an hour ago had learned from.
@@ -50,14 +54,19 @@ class Model:
         self._place = place
         self._settings = settings
         self._shared = shared
+        self.ranking = RankingQuality(shared.half_life_requests)
+        self._first_place = FirstPlace(settings.spec)
         self._guard = Guard(shared.reservoir_capacity)
         self._dirty: set[int] = set()
         self._restored: set[int] = set()
+        self._ranking = RankingState()
+        self._requests: dict[str, OpenRequest] = {}
         self.measure_anew()
 
     def measure_anew(self) -> None:
         """Forget how well it did."""
         self.metrics = tuple(Prequential(self._shared.half_life_examples) for _ in OWN)
+        self.ranking.restart()
 
     def begin(self, at_ms: int) -> None:
         """Begin at a time: the copies are of its hour and day, and know nothing."""
@@ -76,7 +85,15 @@ class Model:
     @property
     def size(self) -> int:
         """Rows held."""
-        return 1 + self.ftrl.size
+        return 1 + self.ftrl.size + len(self.ranking)
+
+    def score_first(self, indices: Sequence[int], position: int) -> float:
+        """Return what readers would rank an item by, up to what all items have in common.
+
+        Args:
+            indices: the coordinates that are on where it was shown.
+        """
+        return self.ftrl.accepted_score(self._first_place.move(indices, position))
 
     def judge(self, share: float) -> str | None:
         """Return why this turn must not be accepted, or None; see `streamapp.learning.guard`."""
@@ -89,6 +106,7 @@ class Model:
         ftrl, renewed, dawned = self.ftrl, hour != self.ftrl.hour, day != self.ftrl.day
         self.publication.touch(ftrl.accept(hour, day))
         self._guard.accept()
+        self.ranking.renew()
         self.examples, self.as_of_ms, self.owed = self.learned, as_of_ms, True
         if renewed:
             self.hour_examples = self.examples
@@ -121,6 +139,7 @@ class Model:
         if changed:
             self.publication.touch(changed)
             self._guard.reset(self.ftrl.accepted)
+            self.ranking.renew()
             self.owed = True
 
     def publish(self, stream_time_ms: int) -> list[tuple[int, float]]:
@@ -148,6 +167,9 @@ class Model:
             # A WeightRow, without building it. What readers still hold is known until they do not.
             row = encode((version, told, state)) if state or told else None
             yield f"{start}{index}".encode(), row
+        for request, opened in self.ranking.changed():
+            row = None if opened is None else encode((version, opened))
+            yield f"{self.id}/q/{request}".encode(), row
 
     def _head(self) -> ModelHead:
         spec, ftrl, told = self.spec, self.ftrl, self.publication
@@ -170,6 +192,7 @@ class Model:
             owed=self.owed,
             news=self.news,
             metrics=[one.snapshot() for one in self.metrics],
+            ranking=self.ranking.snapshot(),
         )
 
     def restore_head(self, head: ModelHead) -> None:
@@ -190,6 +213,13 @@ class Model:
         self.owed, self.news = head.owed, head.news
         for one, state in zip(self.metrics, head.metrics, strict=True):
             one.restore(state)
+        self._ranking = head.ranking
+
+    def restore_request(self, request: str, value: bytes | None) -> None:
+        """Take the row of an open request; a later one replaces an earlier."""
+        self._requests.pop(request, None)
+        if value is not None:
+            self._requests[request] = model_rows.decode_request(value)
 
     def restore_weight(self, index: int, value: bytes | None) -> None:
         """Take the row of a coordinate; a later one replaces an earlier."""
@@ -207,4 +237,6 @@ class Model:
         for index in self._restored:
             self.publication.restore(index, self.ftrl.accepted(index))
         self._restored = set()
+        self.ranking.restore(self._ranking, self._requests)
+        self._requests = {}
         self.hold(held)

@@ -5,6 +5,7 @@ key                        value (a JSON array; its first entry is a version)
 =========================  ======================================================
 `<model>`                  `ModelHead`: counts, intercept, publication, metrics
 `<model>/w/<index>`        `WeightRow`: one coordinate; null deletes
+`<model>/q/<request>`      `RequestRow`: a request whose order is to be judged; null deletes
 `<contest>/c`              `ContestHead`: all of a contest but what follows
 `<contest>/i/<item_id>`    `RateRow`: the rate of one item; null deletes
 `<contest>/v/<viewer_id>`  `RateRow`: the rate of one viewer; null deletes
@@ -28,8 +29,9 @@ from streamapp.learning.baselines import RateState
 from streamapp.learning.drift import DriftState
 from streamapp.learning.duel import BlockState, DuelState
 from streamapp.learning.evaluation import PrequentialState
+from streamapp.learning.ranking_quality import OpenRequest, RankingState
 from streamapp.learning.reservoir import ReservoirState, Slot
-from streamapp.learning.staging import State
+from streamapp.learning.staged_coordinate import State
 
 VERSION = 2
 
@@ -51,6 +53,7 @@ class ModelHead(msgspec.Struct, array_like=True):
         hour_examples: of the copy of an hour ago.
         owed: weights were accepted that are not published.
         metrics: of the model, the hour's copy and the day's.
+        ranking: of the order it gives.
     """
 
     version: int
@@ -71,6 +74,7 @@ class ModelHead(msgspec.Struct, array_like=True):
     owed: bool
     news: bool
     metrics: list[PrequentialState]
+    ranking: RankingState = msgspec.field(default_factory=RankingState)
 
 
 class WeightRow(msgspec.Struct, array_like=True):
@@ -79,6 +83,13 @@ class WeightRow(msgspec.Struct, array_like=True):
     version: int
     published: float
     state: State | None
+
+
+class RequestRow(msgspec.Struct, array_like=True):
+    """The row of a request whose order is to be judged."""
+
+    version: int
+    request: OpenRequest
 
 
 class RateRow(msgspec.Struct, array_like=True):
@@ -161,7 +172,12 @@ class TurnState(msgspec.Struct, array_like=True):
 
 
 class ContestHead(msgspec.Struct, array_like=True):
-    """The row of a contest: `as_of_ms` is the event time of its newest example."""
+    """The row of a contest.
+
+    Attributes:
+        as_of_ms: event time of its newest example.
+        duel, duel_number: the present duel of champion and challenger, and which one it is.
+    """
 
     version: int
     as_of_ms: int
@@ -175,6 +191,7 @@ class ContestHead(msgspec.Struct, array_like=True):
     setback: DuelState
     drift: DriftState
     turn: TurnState
+    duel_number: int = 1
 
 
 encode = msgspec.json.Encoder().encode
@@ -187,6 +204,7 @@ def _decoder(row: type[T]) -> msgspec.json.Decoder[T]:
 _model = _decoder(ModelHead)
 _contest = _decoder(ContestHead)
 _weight = _decoder(WeightRow)
+_request = _decoder(RequestRow)
 _rate = _decoder(RateRow)
 _block = _decoder(BlockRow)
 _slice = _decoder(SliceRow)
@@ -215,6 +233,11 @@ def decode_contest(value: bytes) -> ContestHead:
 def decode_weight(value: bytes) -> WeightRow:
     """Decode the row of a coordinate."""
     return _decode(_weight, value)
+
+
+def decode_request(value: bytes) -> OpenRequest:
+    """Decode the row of a request."""
+    return _decode(_request, value).request
 
 
 def decode_rate(value: bytes) -> RateState:

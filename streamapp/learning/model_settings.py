@@ -51,7 +51,7 @@ class ContestSettings:
         prior: rate of the outcome before anything is known.
         negative_keep_rate: share of the negatives that is learned from, until the first tells it.
         warm_up_examples: a model that has learned from fewer is warming.
-        half_life_examples: of the metrics.
+        half_life_examples: of the metrics; NDCG has `half_life_requests`.
         slices: features whose values have metrics of their own.
         item_half_life_ms: of the counts behind the rates.
         item_capacity: items whose rate is held, and viewers.
@@ -60,8 +60,8 @@ class ContestSettings:
             `turn_examples` examples or have lasted `turn_ms`: each costs a trial.
         reservoir_capacity: examples of each outcome held for trials.
         reservoir_one_in: one of so many replaces one that is held.
-        duel: champion against challenger.
-        setback: champion against its copy of an hour ago.
+        duel: champion against challenger; its alpha is that of all duels together.
+        setback: champion against its copy of an hour ago; alpha is that of each hour.
         drift_block: examples whose mean loss is one observation of `streamapp.learning.drift`.
     """
 
@@ -71,6 +71,7 @@ class ContestSettings:
     negative_keep_rate: float = 1.0
     warm_up_examples: int = 1_000
     half_life_examples: float = 20_000.0
+    half_life_requests: float = 2_000.0
     slices: tuple[str, ...] = ("surface", "kind", "device")
     item_half_life_ms: float = 7.0 * DAY_MS
     item_capacity: int = 100_000

@@ -8,6 +8,7 @@ A request says something about the order only if
 
 * all its slots are there: each weighs 1, so no negative was sampled away, and one at least was not
   clicked (of a sampled request perhaps only the clicked slots are left, and these weigh 1 too);
+* all came before the weights changed that they are scored with (`renew`);
 * one at least was clicked;
 * its places were drawn: each slot has a propensity p, 0 < p < 1, the probability that the item was
   shown where it was.
@@ -44,14 +45,21 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import fsum, inf, isnan, log2
+from sys import float_info
 
 import msgspec
 
 MAX_GAIN = 20.0
 """A click counts as at most so many."""
 
+LAST = -float_info.max
+"""The score of what has none; JSON has no infinity."""
+
 MAX_SLOTS = 500
 """A request with more slots is left out."""
+
+
+_DISCOUNTS = tuple(1.0 / log2(2 + before) for before in range(MAX_SLOTS))
 
 
 class OpenRequest(msgspec.Struct, array_like=True):
@@ -68,28 +76,41 @@ class OpenRequest(msgspec.Struct, array_like=True):
 
 
 class RankingState(msgspec.Struct, array_like=True):
-    """All but the open requests: stream time, requests begun and judged, the two decayed sums."""
+    """All but the open requests: stream time, requests begun and judged, the two decayed sums.
+
+    Attributes:
+        renewed: requests begun before the weights changed last.
+    """
 
     at_ms: int = 0
     begun: int = 0
     judged: int = 0
     gained: float = 0.0
     best: float = 0.0
+    renewed: int = 0
 
 
 def discounted(slots: Sequence[tuple[float, float]]) -> float:
-    """Return Σ gain/log2(1 + rank), best score first, of (score, gain); ties share their ranks."""
-    total, rank = 0.0, 1
+    """Return Σ gain/log2(1 + rank), best score first, of (score, gain); ties share their ranks.
+
+    Of `MAX_SLOTS` at most.
+    """
+    total, rank = 0.0, 0
     for _, group in groupby(sorted(slots, key=_by_score), key=_by_score):
         gains = [gain for _, gain in group]
-        shared = fsum(1.0 / log2(1 + place) for place in range(rank, rank + len(gains)))
-        total += fsum(gains) * shared / len(gains)
-        rank += len(gains)
+        last = rank + len(gains)
+        total += fsum(gains) * fsum(_DISCOUNTS[rank:last]) / len(gains)
+        rank = last
     return total
 
 
 def _by_score(slot: tuple[float, float]) -> float:
     return -slot[0]
+
+
+def is_drawn(propensity: float | None) -> bool:
+    """Return whether a place was drawn, and not given."""
+    return propensity is not None and 0.0 < propensity < 1.0
 
 
 class RankingQuality:
@@ -136,13 +157,13 @@ class RankingQuality:
         if opened is None:
             opened = self._begin(request)
         self._touched[request] = None
-        drawn = propensity is not None and 0.0 < propensity < 1.0
-        if not (drawn and weight == 1.0 and len(opened.slots) < MAX_SLOTS):
+        usable = weight == 1.0 and is_drawn(propensity) and len(opened.slots) < MAX_SLOTS
+        if not usable or opened.number < self._state.renewed:
             opened.judged = False
             opened.slots = []
         if opened.judged:
             gain = min(1.0 / (propensity or 1.0), MAX_GAIN) if clicked else 0.0
-            opened.slots.append((-inf if isnan(score) else score, gain))
+            opened.slots.append((LAST if isnan(score) else score, gain))
 
     def _begin(self, request: str) -> OpenRequest:
         if len(self._open) >= self._capacity:
@@ -151,6 +172,26 @@ class RankingQuality:
         opened = self._open[request] = OpenRequest(state.at_ms, state.begun)
         state.begun += 1
         return opened
+
+    def renew(self) -> None:
+        """What comes from now on is scored with other weights: requests of both are left out."""
+        self._state.renewed = self._state.begun
+
+    def restart(self) -> None:
+        """Forget how well the order was; what is open is left out."""
+        for request, opened in self._open.items():
+            opened.judged, opened.slots = False, []
+            self._touched[request] = None
+        state = self._state
+        state.judged, state.gained, state.best = 0, 0.0, 0.0
+
+    def forget(self, start: str) -> bool:
+        """Drop the open requests whose names begin so; return whether there were any."""
+        gone = [request for request in self._open if request.startswith(start)]
+        for request in gone:
+            del self._open[request]
+            self._touched[request] = None
+        return bool(gone)
 
     def advance(self, at_ms: int) -> None:
         """Stream time is `at_ms` now: judge the requests whose wait is over."""

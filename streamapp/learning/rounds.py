@@ -1,24 +1,53 @@
 """Duels one after another, kept in rows: when one is over, the next begins afresh.
 
+**Risk.** Each duel decides falsely with the probability that it is allowed. If every one were
+allowed α, some challenger that is no better would be promoted in the end. So α is spent over the
+duels, the k-th (k = 1, 2, …) is allowed
+
+    αₖ = α/(k·(k + 1)),   Σ αₖ = α
+
+and the probability that any of them ever promotes falsely is at most α. A duel begun anew before
+a block was counted has risked nothing, and k stays. Later duels need more evidence, but not much
+more: capital grows exponentially, so the 20th takes about twice the blocks of the first.
+
+*Example*: α = 0.05. The first duel is decided at a capital of 2/0.05 = 40, the second at 120, the
+third at 240.
+
 An open block of a duel is a row, by viewer; the rest of the duel is in the row of its contest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from streamapp.learning.duel import BlockState, Duel, DuelSettings, DuelState, Winner
 
 
 class Rounds:
-    """The present duel of one kind."""
+    """The present duel of one kind.
 
-    def __init__(self, settings: DuelSettings) -> None:
+    Attributes:
+        number: of the duel, from 1.
+
+    Args:
+        spends: share alpha out over all duels; else each has all of it.
+    """
+
+    def __init__(self, settings: DuelSettings, *, spends: bool = True) -> None:
+        self.number = 1
         self._settings = settings
-        self._duel = Duel(settings)
+        self._spends = spends
+        self._duel = self._begin()
         self._held: set[str] = set()  # viewers with a row
         self._gone: set[str] = set()  # of those, viewers whose row belongs to a duel that is over
         self._blocks: dict[str, BlockState] = {}
+
+    def _begin(self) -> Duel:
+        settings, k = self._settings, self.number
+        if self._spends:
+            settings = replace(settings, alpha=settings.alpha / (k * (k + 1)))
+        return Duel(settings)
 
     @property
     def decided(self) -> Winner | None:
@@ -53,7 +82,9 @@ class Rounds:
         for _ in self._duel.changed():
             pass
         self._gone |= self._held
-        self._duel = Duel(self._settings)
+        if self._duel.blocks:
+            self.number += 1
+        self._duel = self._begin()
 
     def __len__(self) -> int:
         """Rows held."""
@@ -77,8 +108,10 @@ class Rounds:
         """Return all but the open blocks."""
         return self._duel.snapshot()
 
-    def restore(self, state: DuelState) -> None:
-        """Go on exactly, with the blocks taken by `restore_block`."""
+    def restore(self, state: DuelState, number: int) -> None:
+        """Go on exactly with a duel, with the blocks taken by `restore_block`."""
+        self.number = number
+        self._duel = self._begin()
         self._duel.restore(state, self._blocks)
         self._held = set(self._blocks)
         self._blocks = {}

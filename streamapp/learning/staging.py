@@ -23,48 +23,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import copysign
 
-from streamapp.learning.ftrl import Coordinate, settle, sigmoid, step
+from streamapp.learning.ftrl import settle, sigmoid, step
 from streamapp.learning.model_settings import ModelSettings
+from streamapp.learning.staged_coordinate import BIAS, StagedCoordinate, State
 
 _MIX = 0x9E3779B1
 _HASHES = 1 << 32
-NEVER = -1
-
-
-class StagedCoordinate(Coordinate):
-    """A coordinate with its older states, each with the time it is of.
-
-    Attributes:
-        index: the coordinate; `BIAS` is the intercept.
-        mark: of the last cut or turn in which it was touched; not kept over a restart.
-        turn, old_z, old_n, old_w: the turn it was last touched in, and what it was before.
-        hour, hour_w: the hour it was last touched in, and its weight before.
-        day, day_w: likewise.
-    """
-
-    __slots__ = (
-        "day",
-        "day_w",
-        "hour",
-        "hour_w",
-        "index",
-        "mark",
-        "old_n",
-        "old_w",
-        "old_z",
-        "turn",
-    )
-
-    def __init__(self, index: int) -> None:
-        super().__init__()
-        self.index = index
-        self.mark = self.turn = self.hour = self.day = NEVER
-        self.old_z = self.old_n = self.old_w = self.hour_w = self.day_w = 0.0
-
-
-BIAS = -1
-State = tuple[float, float, int, float, float, int, float, int, float]
-"""z, n, turn, old z, old n, hour, hour's weight, day, day's weight."""
 
 
 class StagedFtrl:
@@ -170,6 +134,15 @@ class StagedFtrl:
         for index in indices:
             score += self.weight(index)
         return score + self._intercept_init
+
+    def accepted_score(self, indices: Iterable[int]) -> float:
+        """Return the score when these coordinates are on, as last accepted, less the intercept."""
+        held, turn, score = self._coordinates.get, self.turn, 0.0
+        for index in indices:
+            one = held(index)
+            if one is not None:
+                score += one.old_w if one.turn == turn else one.w
+        return score
 
     def weight(self, index: int) -> float:
         """Return the weight of one coordinate as it is learned now; 0 when it is not held."""
@@ -287,12 +260,12 @@ class StagedFtrl:
     def snapshot(self, index: int) -> State | None:
         """Return all there is to restore of a coordinate; None if it is not held."""
         one = self._coordinates.get(index)
-        return None if one is None else _state(one)
+        return None if one is None else one.state
 
     @property
     def bias(self) -> State:
         """All there is to restore of the intercept."""
-        return _state(self._bias)
+        return self._bias.state
 
     def restore(self, index: int, state: State) -> None:
         """Take what `snapshot` gave; call `ready` when `turn`, `hour` and `day` are set too."""
@@ -315,10 +288,3 @@ class StagedFtrl:
         """All is restored."""
         held = (self._bias, *self._coordinates.values())
         self._turned = [one for one in held if one.turn == self.turn]
-
-
-def _state(one: StagedCoordinate) -> State:
-    return (
-        *(one.z, one.n, one.turn, one.old_z, one.old_n),
-        *(one.hour, one.hour_w, one.day, one.day_w),
-    )

@@ -223,6 +223,7 @@ def _figures(contest: Contest) -> Iterable[Figure]:
         figures = {
             "model_log_loss": metrics.log_loss,
             "model_auc": metrics.auc,
+            "model_ndcg": metrics.ndcg,
             "model_calibration": metrics.calibration,
             "model_examples": float(model.examples),
             "model_champion": float(model is contest.champion),

@@ -169,6 +169,53 @@ def test_a_score_that_is_no_number_comes_last():
     assert quality.ndcg == pytest.approx(1 / math.log2(3))
 
 
+def test_a_score_that_is_no_number_is_restored():
+    quality = RankingQuality(wait_ms=5)
+    feed([("a", math.nan, True, 1.0, 0.5, 1), ("a", -9.0, False, 1.0, 0.5, 0)], quality)
+    again = RankingQuality(wait_ms=5)
+    rows = encoded(quality)
+    opened = {r: msgspec.json.decode(row, type=OpenRequest) for r, row in rows.items() if row}
+    again.restore(quality.snapshot(), opened)
+    again.advance(10)
+    assert again.ndcg == pytest.approx(1 / math.log2(3))
+
+
+def test_a_request_that_goes_on_after_the_weights_changed_is_left_out_though_restored():
+    first: list[Slot] = [("a", 0.1, True, 1.0, 0.5, 1), ("b", 0.2, True, 1.0, 0.5, 0)]
+    quality, again = RankingQuality(wait_ms=5), RankingQuality(wait_ms=5)
+    feed([*first, ("a", 0.3, False, 1.0, 0.5, 0)], quality)
+    quality.renew()
+    opened = {request: one for request, one in quality.changed() if one is not None}
+    again.restore(quality.snapshot(), opened)
+    feed([("b", 0.3, False, 1.0, 0.5, 1)], again)
+    again.advance(10)
+    assert again.requests == 1
+    assert again.ndcg == pytest.approx(1 / math.log2(3))
+
+
+def test_after_a_restart_it_is_as_if_nothing_had_come():
+    quality = RankingQuality(wait_ms=5)
+    feed([("a", 0.1, True, 1.0, 0.5, 1), ("a", 0.2, False, 1.0, 0.5, 0)], quality)
+    quality.advance(10)
+    feed([("b", 0.1, True, 1.0, 0.5, 11)], quality)
+    quality.restart()
+    feed([("b", 0.2, False, 1.0, 0.5, 11)], quality)
+    quality.advance(30)
+    assert (quality.requests, quality.ndcg) == (0, None)
+    feed([("c", 0.2, True, 1.0, 0.5, 31), ("c", 0.1, False, 1.0, 0.5, 0)], quality)
+    quality.advance(50)
+    assert (quality.requests, quality.ndcg) == (1, 1.0)
+
+
+def test_what_is_forgotten_is_told_as_gone():
+    quality = RankingQuality()
+    feed([("2:ab/r", 0.1, True, 1.0, 0.5, 1), ("2:ac/r", 0.1, True, 1.0, 0.5, 0)], quality)
+    encoded(quality)
+    assert quality.forget("2:ab/")
+    assert not quality.forget("2:ab/")
+    assert (encoded(quality), len(quality)) == ({"2:ab/r": None}, 1)
+
+
 def test_memory_is_bounded():
     quality = RankingQuality(capacity=10)
     for number in range(1_000):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.learning.model_settings import ModelSettings
-from streamapp.learning.staging import BIAS, StagedFtrl
+from streamapp.learning.staged_coordinate import BIAS
+from streamapp.learning.staging import StagedFtrl
 
 AT_ONCE = ModelSettings(admission=1.0)
 shown = st.lists(

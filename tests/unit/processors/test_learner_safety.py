@@ -115,7 +115,7 @@ def test_what_was_undone_is_nothing_that_later_turns_are_judged_by(history):
     one = Published()
     one.teach(history)
     one.cut(41_000)
-    reservoir = one.learner._contests[MODEL]._reservoir
+    reservoir = one.learner._contests[MODEL].reservoir
     before, share = dict(reservoir.held()), reservoir.share
     one.teach([example(41_000, clicked=True, example_id=f"p{n}:1") for n in range(2_000)])
     one.cut(42_000)
@@ -205,7 +205,12 @@ def eventful(seed: int) -> list[Example]:
             labels = Labels(clicked=bool(number % 280 > 140), actions=["hide"])
         examples.append(
             msgspec.structs.replace(
-                one, example_id=f"{number}:1", labelled_at_ms=now, labels=labels
+                one,
+                example_id=f"{number}:1",
+                request_id=f"r{number // 8}",
+                propensity=(0.5, 0.2, 0.9)[number % 3],
+                labelled_at_ms=now,
+                labels=labels,
             )
         )
     return examples
@@ -272,9 +277,12 @@ def test_a_learner_killed_at_random_ends_as_one_that_never_was(case, seed, cuts,
 
 def test_the_eventful_history_has_events():
     totals = dict.fromkeys(("alarms", "challenger_alarms", "promotions", "rollbacks", "drifts"), 0)
+    judged = 0
     for case, seed in itertools.product((GUARDED, UNGUARDED), range(4)):
         one, _ = play(case, eventful(seed), [True], [False])
         for contest in one._contests.values():
             for name in totals:
                 totals[name] += getattr(contest.counts, name)
+        judged += sum(model.ranking.requests for model in one._contests[MODEL].models)
     assert all(totals.values()), totals
+    assert judged

@@ -1,0 +1,52 @@
+"""One coordinate of a model that learns on trial, with its older states."""
+
+from __future__ import annotations
+
+from streamapp.learning.ftrl import Coordinate
+
+BIAS = -1
+"""The intercept, in place of a coordinate."""
+
+NEVER = -1
+
+State = tuple[float, float, int, float, float, int, float, int, float]
+"""z, n, turn, old z, old n, hour, hour's weight, day, day's weight."""
+
+
+class StagedCoordinate(Coordinate):
+    """A coordinate with its older states, each with the time it is of.
+
+    Attributes:
+        index: the coordinate; `BIAS` is the intercept.
+        mark: of the last cut or turn in which it was touched; not kept over a restart.
+        turn, old_z, old_n, old_w: the turn it was last touched in, and what it was before.
+        hour, hour_w: the hour it was last touched in, and its weight before.
+        day, day_w: likewise.
+    """
+
+    __slots__ = (
+        "day",
+        "day_w",
+        "hour",
+        "hour_w",
+        "index",
+        "mark",
+        "old_n",
+        "old_w",
+        "old_z",
+        "turn",
+    )
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.mark = self.turn = self.hour = self.day = NEVER
+        self.old_z = self.old_n = self.old_w = self.hour_w = self.day_w = 0.0
+
+    @property
+    def state(self) -> State:
+        """All there is to restore."""
+        return (
+            *(self.z, self.n, self.turn, self.old_z, self.old_n),
+            *(self.hour, self.hour_w, self.day, self.day_w),
+        )
