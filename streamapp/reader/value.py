@@ -29,6 +29,7 @@ def values(
         probabilities: by objective, those of each item; what it says of clicks is not looked at.
         weights: by objective; 1 where none is given.
 
+    >>> import numpy as np
     >>> chances = {"completion": np.array([0.5]), "hide": np.array([0.01])}
     >>> values(np.array([0.2]), chances, {"completion": 2.0, "hide": -5.0}).round(9).tolist()
     [0.35]
