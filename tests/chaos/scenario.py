@@ -182,7 +182,7 @@ async def round_of(
             await sending
             await settled(settings)
             await asyncio.sleep(CLICK_WINDOW_MS / 1000 + QUIET_SECONDS)
-            await lists_are_made()
+            await lists_are_made(settings)
         await crew.stop()
         seen = await judge(settings)
         kept = await _continued(settings, directory, audience, crew)
@@ -211,7 +211,7 @@ async def _continued(
         await send_one_more(settings, audience)
         await settled(settings)
         await asyncio.sleep(QUIET_SECONDS)
-        await lists_are_made()
+        await lists_are_made(settings)
         await heirs.stop()
     finally:
         heirs.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 
@@ -13,13 +14,13 @@ from streamapp.engine.roles import ROLES
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.settings import Settings
 from tests.chaos.verdict import INPUTS
-from tests.kafka.cluster import committed, ends
+from tests.kafka.cluster import committed, ends, last_by_key, read_all, until
 
 AHEAD_SECONDS = 3.0
 """How far in the future an event may be."""
 
-REPORT_SECONDS = 10.0
-"""Until stream time has gone on with the clock, and what is due then has been committed."""
+REPORT_SECONDS = 20.0
+"""Until stream time has gone on with the clock, and the first lists that are due are committed."""
 
 Place = tuple[str, int]
 """A topic and a partition."""
@@ -41,11 +42,22 @@ async def settled(settings: Settings, within: float = 90.0) -> None:
             await asyncio.sleep(0.5)
 
 
-async def lists_are_made() -> None:
-    """Wait until the trending lists of a full minute are out that all that was sent came before."""
+async def lists_are_made(settings: Settings) -> None:
+    """Wait until the trending lists of a full minute are out that all that was sent came before.
+
+    Raises:
+        AssertionError: they do not come.
+    """
     now = time.time()
     minute = ((now + AHEAD_SECONDS) // 60 + 1) * 60
     await asyncio.sleep(minute - now + SETTLE_MS / 1000 + REPORT_SECONDS)
+
+    async def made() -> bool:
+        last = last_by_key(await read_all(settings, ["candidates.trending"]))
+        lists = [json.loads(value) for value in last.values() if value]
+        return all(one["as_of_ms"] >= minute * 1000 for one in lists)
+
+    await until(made, "trending lists of the last full minute", within=60.0)
 
 
 async def _behind(
