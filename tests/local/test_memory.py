@@ -47,13 +47,15 @@ def test_what_cannot_be_copied_is_told():
 
 
 def test_every_object_is_counted_once_with_the_field_that_holds_it():
-    text = "shared " * 4
-    found = {part.field: part for part in parts([[text, text], [text]])}
-    assert found["itself"].objects == 2.0  # the list, and the text however often it is held
-    packed = {part.field: part for part in parts([holder()])}
-    assert packed["packed"].size == pytest.approx(600, abs=80)
-    assert packed["by_name"].objects == 4.0
-    assert "nothing" not in packed
+    packed = b"shared " * 4
+    found = {part.field: part for part in parts([[packed, packed], [packed]])}
+    assert found["itself"].objects == 2.0  # the list, and the bytes however often it holds them
+    (names,) = parts([["a name that others hold too"]])
+    assert names.objects == 1.0  # the list alone
+    of_holder = {part.field: part for part in parts([holder()])}
+    assert of_holder["packed"].size == pytest.approx(600, abs=80)
+    assert of_holder["by_name"].objects == 4.0
+    assert "nothing" not in of_holder
 
 
 @pytest.fixture
