@@ -13,6 +13,7 @@ learned.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import shake_128
@@ -104,8 +105,9 @@ class FactorRows:
         self._first = first
         self._capacity = capacity
         self._admission = admission
-        self._held: dict[str, Entry] = {}  # in the order they were last used, as are those
-        self._waiting: dict[str, Entry] = {}
+        # In the order they were last used; a plain dict finds its first slowly after deletions.
+        self._held: OrderedDict[str, Entry] = OrderedDict()
+        self._waiting: OrderedDict[str, Entry] = OrderedDict()
         self.order = 0
         self._touched: set[str] = set()
 
@@ -146,8 +148,7 @@ class FactorRows:
     def _insert(self, name: str, entry: Entry) -> None:
         entries = self._waiting if entry.row is None else self._held
         while len(entries) >= self._capacity:
-            oldest = next(iter(entries))
-            del entries[oldest]
+            oldest, _ = entries.popitem(last=False)
             self._touched.add(oldest)
         entries[name] = entry
 

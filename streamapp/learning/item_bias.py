@@ -6,6 +6,7 @@ every viewer alike; gradients and rates are those of `streamapp.learning.bpr` wi
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -37,7 +38,8 @@ class ItemBias:
         self._early = early
         self._limit = limit
         self._capacity = capacity
-        self._items: dict[str, BiasState] = {}  # in the order they were last learned
+        # In the order they were last learned; a plain dict finds its first slowly after deletions.
+        self._items: OrderedDict[str, BiasState] = OrderedDict()
         self._order = 0
         self._touched: dict[str, None] = {}
 
@@ -75,8 +77,7 @@ class ItemBias:
 
     def _make_room(self) -> None:
         while len(self._items) >= self._capacity:
-            oldest = next(iter(self._items))
-            del self._items[oldest]
+            oldest, _ = self._items.popitem(last=False)
             self._touched[oldest] = None
 
     def changed(self) -> Iterator[tuple[str, BiasState | None]]:
@@ -87,5 +88,5 @@ class ItemBias:
 
     def restore(self, items: dict[str, BiasState]) -> None:
         """Go on exactly from what `changed` gave."""
-        self._items = dict(sorted(items.items(), key=lambda entry: entry[1].order))
+        self._items = OrderedDict(sorted(items.items(), key=lambda entry: entry[1].order))
         self._order = max((state.order for state in items.values()), default=0)

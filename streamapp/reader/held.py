@@ -7,6 +7,7 @@ keys those that were updated the longest ago are forgotten.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Generic, TypeVar
 
 import cramjam
@@ -41,7 +42,8 @@ class HeldRecords(Generic[T]):
         self._decode = decoder(kind, topic)
         self._stamp = decoder(_Stamp, topic)
         self._capacity = capacity
-        self._records: dict[str, bytes] = {}
+        # Oldest first; a plain dict finds its first slowly after deletions.
+        self._records: OrderedDict[str, bytes] = OrderedDict()
 
     def update(self, key: str, value: bytes | None) -> int | None:
         """Take a record; None deletes. Return its `as_of_ms`.
@@ -56,7 +58,7 @@ class HeldRecords(Generic[T]):
         self._records.pop(key, None)  # so that it comes last
         self._records[key] = _packed(value)
         if len(self._records) > self._capacity:
-            del self._records[next(iter(self._records))]
+            self._records.popitem(last=False)
             self.forgotten += 1
         return as_of_ms
 

@@ -12,6 +12,7 @@ coordinate once, though several tokens may fall on it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -83,7 +84,8 @@ class ItemParts:
         self.crossed = [name for name in spec.names if any(name in c for c in self.crosses)]
         self._own_crosses = [cross for cross in spec.crosses if OF_ITEM.issuperset(cross)]
         self._capacity = capacity
-        self._parts: dict[str, ItemPart] = {}
+        # Oldest first; a plain dict finds its first slowly after deletions.
+        self._parts: OrderedDict[str, ItemPart] = OrderedDict()
 
     def get(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
         """Return the part of an item as the catalog and its signal have it now."""
@@ -96,7 +98,7 @@ class ItemParts:
             return part
         self._parts[item_id] = part
         if len(self._parts) > self._capacity:
-            del self._parts[next(iter(self._parts))]
+            self._parts.popitem(last=False)
         return part
 
     def _catalogued(self, item_id: str, known: CatalogItem | None) -> Catalogued:

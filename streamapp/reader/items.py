@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import islice
 from sys import intern
 
@@ -60,7 +61,8 @@ class Items:
         self.forgotten = 0
         self._capacity = capacity
         self._new_below = new_below
-        self._signals: dict[str, ItemSignal] = {}
+        # Oldest first; a plain dict finds its first slowly after deletions.
+        self._signals: OrderedDict[str, ItemSignal] = OrderedDict()
         self._shown_enough: set[str] = set()
         self._new: dict[str, None] = {}
 
