@@ -13,7 +13,7 @@ noted, as a row of the changelog, `!back/<viewer_id>` → [version, requested_at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 
 import msgspec
@@ -24,7 +24,7 @@ from streamapp.events import decode_erasure
 CAPACITY = 500_000
 """Requests held; the one of longest ago is forgotten first."""
 
-BACK = "!back/"
+_BACK = b"!back/"
 """What keys of rows begin with; no id of a model does."""
 
 _VERSION = 1
@@ -85,11 +85,11 @@ class Returns:
     """Who of those who were erased came back, as one processor has seen it.
 
     Args:
-        requests: the shared view.
+        requests: the shared view; None where nobody can ask.
     """
 
-    def __init__(self, requests: ErasureRequests) -> None:
-        self._requests = requests
+    def __init__(self, requests: ErasureRequests | None = None) -> None:
+        self._requests = ErasureRequests() if requests is None else requests
         self._back: dict[str, int] = {}
         self._dirty: set[str] = set()
 
@@ -130,11 +130,16 @@ class Returns:
         for viewer_id in sorted(dirty):
             requested_ms = self._back.get(viewer_id)
             value = None if requested_ms is None else _encode(_BackRow(_VERSION, requested_ms))
-            yield f"{BACK}{viewer_id}".encode(), value
+            yield _BACK + viewer_id.encode(), value
 
-    def restore(self, key: str, value: bytes | None) -> None:
-        """Take a row; a later one replaces an earlier."""
-        viewer_id = key.removeprefix(BACK)
-        self._back.pop(viewer_id, None)
-        if value is not None:
-            self._back[viewer_id] = _decode(value).requested_at_ms
+    def restore(self, rows: Iterable[_Row]) -> Iterator[_Row]:
+        """Take the rows that are of this kind, a later one in place of an earlier; yield others."""
+        for row in rows:
+            key, value = row
+            if not key.startswith(_BACK):
+                yield row
+                continue
+            viewer_id = key.removeprefix(_BACK).decode()
+            self._back.pop(viewer_id, None)
+            if value is not None:
+                self._back[viewer_id] = _decode(value).requested_at_ms

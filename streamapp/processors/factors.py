@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from streamapp.errors import ConfigurationError
-from streamapp.features.erasure_requests import BACK, ErasureRequests, Returns
+from streamapp.features.erasure_requests import ErasureRequests, Returns
 from streamapp.learning.factor_changelog import FactorChangelog
 from streamapp.learning.factor_model import FactorModel, FactorSettings
 from streamapp.learning.factor_table import Kind
@@ -74,7 +74,7 @@ class Factors:
         self._models: dict[str, FactorModel] = {}
         self._changelogs: dict[str, FactorChangelog] = {}
         self._stream_time_ms = 0
-        self._returns = Returns(ErasureRequests() if erasures is None else erasures)
+        self._returns = Returns(erasures)
 
     def decoder(self, topic: str) -> Callable[[bytes], Example]:  # noqa: ARG002  # one input
         """Return what decodes one example."""
@@ -128,10 +128,7 @@ class Factors:
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog; those of models of another name are left alone."""
-        for key, value in rows:
-            if key.startswith(BACK.encode()):
-                self._returns.restore(key.decode(), value)
-                continue
+        for key, value in self._returns.restore(rows):
             model_id, _, rest = key.decode().partition("/")
             name, _, segment = model_id.partition("-")
             if name == self._settings.model:

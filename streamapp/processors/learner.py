@@ -28,7 +28,7 @@ import msgspec
 
 from streamapp.errors import ConfigurationError, Rejection
 from streamapp.events import decoder
-from streamapp.features.erasure_requests import BACK, ErasureRequests, Returns
+from streamapp.features.erasure_requests import ErasureRequests, Returns
 from streamapp.learning import objectives
 from streamapp.learning.contest import CHALLENGER, Contest
 from streamapp.learning.encoding import PairEncoder
@@ -94,7 +94,7 @@ class Learner:
         self._contests: dict[str, Contest] = {}
         self._of: dict[tuple[str, str], list[Contest]] = {}
         self._due_ms = 0
-        self._returns = Returns(ErasureRequests() if erasures is None else erasures)
+        self._returns = Returns(erasures)
 
     def decoder(self, topic: str) -> Callable[[bytes], Example]:  # noqa: ARG002  # one input
         """Return what decodes one example."""
@@ -155,10 +155,7 @@ class Learner:
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog; those of models of another name are left alone."""
-        for key, value in rows:
-            if key.startswith(BACK.encode()):
-                self._returns.restore(key.decode(), value)
-                continue
+        for key, value in self._returns.restore(rows):
             model_id, _, rest = key.decode().partition("/")
             contest_id = model_id.removesuffix(CHALLENGER)
             contest = self._contest(contest_id)

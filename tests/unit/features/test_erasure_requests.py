@@ -29,11 +29,13 @@ def test_who_came_back_is_known_after_a_restart_until_the_request_is_gone():
     assert list(rows) == [b"!back/v1"]
     assert list(returns.rows()) == []
     again = Returns(requests)
-    for key, value in rows.items():
-        again.restore(key.decode(), value)
+    assert list(again.restore([*rows.items(), (b"click-all", b"other")])) == [
+        (b"click-all", b"other")
+    ]
     assert list(again.ready()) == ["v/2"]
     much_later = Returns(ErasureRequests())
-    for key, value in rows.items():
-        much_later.restore(key.decode(), value)
+    assert list(much_later.restore([*rows.items(), (b"click-all", b"other")])) == [
+        (b"click-all", b"other")
+    ]
     assert list(much_later.ready()) == []
     assert list(much_later.rows()) == [(b"!back/v1", None)]
