@@ -17,7 +17,6 @@ In memory a name takes 8 bytes, its text being shared by all viewers, and 8 for 
 
 from __future__ import annotations
 
-from copy import copy
 from math import exp2
 from struct import Struct
 from sys import intern
@@ -43,7 +42,8 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
     Attributes:
         landmark_ms: where the weight of an event is 1.
         names: in the order they came.
-        sums: two 8-byte floats for each name.
+        sums: two 8-byte floats for each name; like the names never changed in place, so that a
+            shallow copy stays as it is.
     """
 
     LIMIT: ClassVar[int] = 20
@@ -100,10 +100,6 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
         """Return the sums at a time, of each name."""
         a, b = self.factors(time_ms)
         return [Interest(short * a, long * b) for short, long in _SUMS.iter_unpack(self.sums)]
-
-    def copy(self) -> Affinities:
-        """Return these sums as they are now."""
-        return copy(self)  # of what is never changed in place
 
     def factors(self, time_ms: int) -> tuple[float, float]:
         """Return what the sums that `all_kept` and `kept` return are worth at a time."""

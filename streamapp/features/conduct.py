@@ -11,6 +11,7 @@ of the viewer, and what one contributed before they turned out to be one is take
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -187,9 +188,7 @@ class Conduct:
         slate = Slate(key, step)
         if step.features:
             slate.as_of_ms, profile = viewer.newest_ms, viewer.profile
-            categories, creators = profile.categories, profile.creators
-            slate.categories = None if categories is None else categories.copy()
-            slate.creators = None if creators is None else creators.copy()
+            slate.categories, slate.creators = copy(profile.categories), copy(profile.creators)
         viewer.add_slate(slate)
         if time_ms < viewer.newest_ms:
             outcome.late_impressions += 1
