@@ -38,6 +38,10 @@ MAX_LOSS = 27.7
 """What a loss counts at most, nats, either sign; one that is no number counts as this."""
 
 
+ROUNDING = 1e-9
+"""A spread below this, by the size of the mean, says nothing: equal losses add up so differently."""
+
+
 class DriftState(msgspec.Struct, array_like=True):
     """All there is to restore.
 
@@ -109,13 +113,11 @@ class LossDrift(base.DriftDetector):
         state = self._state
         if state.blocks >= self.min_blocks:
             spread = sqrt(state.squares / (state.blocks - 1))
-            away = block - state.mean
-            limit = MAX_Z * spread
-            away = max(-limit, min(limit, away))
-            block = state.mean + away
-            state.excess = max(
-                0.0, state.excess + (away / spread if spread else 0.0) - self.allowance
-            )
+            z = 0.0
+            if spread > ROUNDING * (1.0 + abs(state.mean)):
+                z = max(-MAX_Z, min(MAX_Z, (block - state.mean) / spread))
+            block = state.mean + z * spread
+            state.excess = max(0.0, state.excess + z - self.allowance)
             state.detected = self._drift_detected = state.excess > self.threshold
         state.blocks += 1
         former = block - state.mean
