@@ -19,44 +19,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
-from streamapp.demo.arms import ARMS, Arm
-from streamapp.simulate.drift import HOUR_MS
-from tests.evaluation.closed_loop.loop import Loop
+from streamapp.demo.arms import ARMS
 from tests.evaluation.closed_loop.picture import Line, Point, svg
 from tests.evaluation.closed_loop.results import Results, Run, markdown
+from tests.evaluation.closed_loop.runs import Asked, runs
 from tests.evaluation.closed_loop.scenario import Scenario
 
 RUNS, TABLE, PICTURE = "closed_loop.json", "closed_loop.md", "lift_by_drift.svg"
 SHOWN = (("clicks", "clicks a visit"), ("watched_s", "watch time a visit"))
-
-
-class Asked(NamedTuple):
-    """A run that is to be made."""
-
-    scenario: Scenario
-    drift: float
-    seed: int
-    arm: str
-
-
-def run(asked: Asked) -> Run:
-    """Make one run."""
-    scenario, drift, seed, name = asked
-    arm = Arm.named(name, explored=scenario.explored, hour_ms=HOUR_MS, log_features=True)
-    outcome = Loop(scenario, scenario.world(seed, drift), arm).run(seed)
-    return Run(drift, seed, name, *outcome)
-
-
-def runs(asked: Sequence[Asked], processes: int) -> Iterator[Run]:
-    """Make runs, and yield them as they are done."""
-    with get_context("spawn").Pool(processes) if processes > 1 else nullcontext() as pool:
-        yield from map(run, asked) if pool is None else pool.imap_unordered(run, asked)
 
 
 def read(path: Path, scenario: Scenario) -> list[Run]:
