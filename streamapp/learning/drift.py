@@ -39,7 +39,7 @@ MAX_LOSS = 27.7
 
 
 ROUNDING = 1e-9
-"""A spread below this, by the size of the mean, says nothing: equal losses add up so differently."""
+"""A spread below this, by the size of the mean, says nothing: equal losses add up so unequally."""
 
 
 class DriftState(msgspec.Struct, array_like=True):
