@@ -10,6 +10,7 @@ import pytest
 from streamapp.demo.arms import ARMS, Arm
 from streamapp.simulate.drift import HOUR_MS
 from tests.evaluation.closed_loop import __main__ as command
+from tests.evaluation.closed_loop import runs as making
 from tests.evaluation.closed_loop.loop import LAG_MS, Loop
 from tests.evaluation.closed_loop.picture import Point, svg
 from tests.evaluation.closed_loop.results import COMPARED, Results, Run, markdown
@@ -40,7 +41,7 @@ class Watched(Arm):
 
 
 def outcome(name: str, drift: float = 0.6, seed: int = 1) -> Run:
-    return command.run(command.Asked(SHORT, drift, seed, name))
+    return making.run(making.Asked(SHORT, drift, seed, name))
 
 
 def test_nothing_is_known_before_it_happened_and_all_of_it_a_moment_later():
@@ -57,7 +58,8 @@ def test_nothing_is_known_before_it_happened_and_all_of_it_a_moment_later():
 
 def test_a_run_is_the_same_each_time_and_arms_have_the_same_visits():
     runs = [outcome(name) for name in ARMS]
-    assert [outcome(name) for name in ARMS] == runs
+    again = making.runs([making.Asked(SHORT, 0.6, 1, name) for name in ARMS], processes=2)
+    assert sorted(again, key=lambda one: ARMS.index(one.arm)) == runs
     assert len({run.visits for run in runs}) == 1
     assert runs[0].visits == sum(v.at_ms >= SHORT.measured_from_ms for v in SHORT.visits(1))
     assert 0 < runs[0].clicks < runs[0].events
@@ -113,11 +115,11 @@ def test_the_command_writes_the_runs_the_table_and_the_picture(
     made = {(r.drift, r.seed, r.arm): r for r in [*made_up(0.0, 0), *made_up(0.6, 20)]}
     asked: list[tuple[float, int, str]] = []
 
-    def run(one: command.Asked) -> Run:
+    def run(one: making.Asked) -> Run:
         asked.append((one.drift, one.seed, one.arm))
         return made[one.drift, one.seed, one.arm]
 
-    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(making, "run", run)
     arguments = ["--drifts", "0,0.6", "--sweep", "", "--to", str(tmp_path)]
     assert command.main(["--seeds", "3", *arguments]) == 0
     assert not (tmp_path / command.TABLE).exists()  # too few seeds for an interval
@@ -137,11 +139,11 @@ def test_the_command_writes_the_runs_the_table_and_the_picture(
 def test_the_sweep_has_its_own_number_of_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[tuple[float, int]] = []
 
-    def run(one: command.Asked) -> Run:
+    def run(one: making.Asked) -> Run:
         asked.append((one.drift, one.seed))
         return Run(one.drift, one.seed, one.arm, 10, 20, 3_000, 99)
 
-    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(making, "run", run)
     arguments = ["--seeds", "3", "--drifts", "0", "--sweep-seeds", "2", "--sweep", "0.3,0.9"]
     assert command.main([*arguments, "--to", str(tmp_path)]) == 0
     expected = {(0.0, 1), (0.0, 2), (0.0, 3), (0.3, 1), (0.3, 2), (0.9, 1), (0.9, 2)}
