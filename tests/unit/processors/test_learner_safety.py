@@ -20,6 +20,7 @@ from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner, LearnerSettings
 from streamapp.signals import Example, Labels
 from tests.unit.learning.examples import World, example
+from tests.unit.processors.learnt import seen
 
 TOPIC = "training.examples"
 MODEL = "click-all"
@@ -239,25 +240,6 @@ def play(
                 one.restore(rows.items())
                 one.ready()
     return one, rows
-
-
-def seen(one: Learner) -> Any:
-    """Return all that a contest knows, as its rows would say, except how often it published."""
-    told: dict[Any, Any] = {}
-    for contest in one._contests.values():
-        for model in contest.models:
-            weights = {c.index: model.ftrl.snapshot(c.index) for c in _held(model)}
-            told[model.id] = (weights, model.ftrl.bias, model.examples, contest.status(model))
-            told[model.id, "said"] = (
-                contest.reason(model),
-                msgspec.to_builtins(contest.metrics(model)),
-            )
-        told[contest.id, "counts"] = msgspec.to_builtins(contest.counts)
-    return told
-
-
-def _held(model: Any) -> Any:
-    return list(model.ftrl._coordinates.values())
 
 
 @settings(max_examples=12)
