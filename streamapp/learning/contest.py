@@ -21,8 +21,8 @@ import mmh3
 
 from streamapp.learning import model_rows
 from streamapp.learning.contest_quality import ContestQuality
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.encoding import Coordinates
-from streamapp.learning.ftrl import sigmoid
 from streamapp.learning.model import Model
 from streamapp.learning.model_rows import ContestHead, Counts, Row, Standing, TurnState
 from streamapp.learning.model_settings import ContestSettings

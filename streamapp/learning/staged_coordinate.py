@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamapp.learning.ftrl import Coordinate
+from streamapp.learning.coordinate import Coordinate
 
 BIAS = -1
 """The intercept, in place of a coordinate."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import copysign
 
-from streamapp.learning.ftrl import settle, sigmoid, step
+from streamapp.learning.coordinate import settle, sigmoid, step
 from streamapp.learning.model_settings import ModelSettings
 from streamapp.learning.staged_coordinate import BIAS, StagedCoordinate, State
 
@@ -93,7 +93,7 @@ class StagedFtrl:
         older = self._older(known) if copies else ()
         gradient = (sigmoid(score + offset) - y) * scale
         step(known, gradient, *self._penalised)
-        step((bias,), gradient, *self._free)
+        step([bias], gradient, *self._free)
         return score, *older
 
     def _older(self, known: list[StagedCoordinate]) -> tuple[float, float]:

@@ -24,8 +24,9 @@ from rich.table import Table
 
 from streamapp.features.decay import DAY_MS, HOUR_MS
 from streamapp.learning.baselines import RateBaselines
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.features import Encoder
-from streamapp.learning.ftrl import FtrlLogistic, sigmoid
+from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.signals import FeatureSpec
 from tests.evaluation.scoring import Draws, Estimate, Shown, Vector
 
