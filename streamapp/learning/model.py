@@ -65,7 +65,7 @@ class Model:
 
     def measure_anew(self) -> None:
         """Forget how well it did."""
-        self.metrics = tuple(Prequential(self._shared.half_life_examples) for _ in OWN)
+        self.metrics = [Prequential(self._shared.half_life_examples) for _ in OWN]
         self.ranking.restart()
 
     def begin(self, at_ms: int) -> None:
