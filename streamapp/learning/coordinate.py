@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from math import exp, sqrt
-from typing import TypeVar
+from typing import Final, TypeVar
 
-MAX_LOGIT = 35.0
+MAX_LOGIT: Final = 35.0
 """Scores are clipped to ± this before they become probabilities, which stay within (0, 1)."""
 
 

@@ -13,11 +13,11 @@ from streamapp.learning.first_place import FirstPlace
 from streamapp.learning.guard import Guard
 from streamapp.learning.model_rows import ModelHead, Row
 from streamapp.learning.model_settings import ContestSettings, ModelSettings
-from streamapp.learning.ranking_quality import OpenRequest, RankingQuality, RankingState
-from streamapp.learning.reservoir import Held
+from streamapp.learning.ranking_quality import RankingQuality
 from streamapp.learning.snapshots import Publication
 from streamapp.learning.staged_coordinate import BIAS
 from streamapp.learning.staging import StagedFtrl
+from streamapp.learning.states import Held, OpenRequest, RankingState
 from streamapp.signals import FeatureSpec
 
 OWN = ("model", "hour_old", "day_old")

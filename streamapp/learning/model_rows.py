@@ -27,10 +27,15 @@ import msgspec
 from streamapp.errors import ConfigurationError
 from streamapp.learning.drift import DriftState
 from streamapp.learning.duel import BlockState, DuelState
-from streamapp.learning.ranking_quality import OpenRequest, RankingState
-from streamapp.learning.reservoir import ReservoirState, Slot
 from streamapp.learning.staged_coordinate import State
-from streamapp.learning.states import PrequentialState, RateState
+from streamapp.learning.states import (
+    OpenRequest,
+    PrequentialState,
+    RankingState,
+    RateState,
+    ReservoirState,
+    Slot,
+)
 
 VERSION = 2
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streamapp.learning.coordinate import Coordinate
 
-BIAS = -1
+BIAS: Final = -1
 """The intercept, in place of a coordinate."""
 
-NEVER = -1
+NEVER: Final = -1
 
 State = tuple[float, float, int, float, float, int, float, int, float]
 """z, n, turn, old z, old n, hour, hour's weight, day, day's weight."""
