@@ -56,10 +56,12 @@ class ContestQuality:
             champion: its place.
         """
         weight = example.weight
+        told = logarithms(scores[champion][0])
         for place, of_model in enumerate(scores):
             metrics = models[place].metrics
             for number, score in enumerate(of_model):
-                probability, yes, no = logarithms(score)
+                known = number == 0 and place == champion
+                probability, yes, no = told if known else logarithms(score)
                 metrics[number].count(probability, yes, no, weight, y)
         constant, of_item, of_viewer, both = self.baselines.count(
             example.item_id, example.viewer_id, example.labelled_at_ms, weight, y
@@ -69,7 +71,7 @@ class ContestQuality:
         by_item.update(of_item, happened=y, weight=weight)
         by_viewer.update(of_viewer, happened=y, weight=weight)
         by_both.update(both, happened=y, weight=weight)
-        self._slice(example, logarithms(scores[champion][0]), y)
+        self._slice(example, told, y)
         return constant
 
     def _slice(self, example: Example, predicted: tuple[float, float, float], y: float) -> None:

@@ -9,13 +9,13 @@ before is looked up.
 from __future__ import annotations
 
 import sys
-from math import frexp, sqrt
 from typing import Final
 
 import mmh3
 import msgspec
 
 from streamapp.learning.features import Encoder
+from streamapp.learning.half_octaves import half_octave
 from streamapp.signals import Example, FeatureSpec
 
 Coordinates = tuple[list[int], list[int]]
@@ -26,8 +26,6 @@ _IDS = ("viewer", "item")
 
 _REMEMBERED: Final = 4_096
 """Texts of a name that are remembered, the first to come."""
-
-_HALF = sqrt(0.5)
 
 _FEATURE: Final = 0
 _VIEWER: Final = 1
@@ -102,8 +100,7 @@ class Tokens:
         return None
 
     def _of_octave(self, tokens: dict[int, Token], sign: str, value: float) -> Token:
-        mantissa, exponent = frexp(value)
-        octave = 2 * exponent - (1 if mantissa >= _HALF else 2)
+        octave = half_octave(value)
         token = tokens.get(octave)
         if token is None:
             token = tokens[octave] = self._token(f"{sign}{octave}")

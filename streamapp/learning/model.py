@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import log
 
 from streamapp.errors import ConfigurationError
@@ -154,22 +154,26 @@ class Model:
         self.publication.at_ms = stream_time_ms
         self.news = False
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows that changed since the last call, and the head in any case."""
-        dirty = self._dirty
-        dirty.update(self.ftrl.take_dirty())
-        self._dirty = set()
-        yield self.id.encode(), model_rows.encode(self._head())
-        snapshot, published = self.ftrl.snapshot, self.publication.table.get
-        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
-        for index in sorted(dirty):
-            state, told = snapshot(index), published(index)
-            # A WeightRow, without building it. What readers still hold is known until they do not.
-            row = encode((version, told, state)) if state or told else None
-            yield f"{start}{index}".encode(), row
+    def rows(self) -> list[Row]:
+        """Return the rows that changed since the last call, and the head in any case."""
+        rows: list[Row] = [(self.id.encode(), model_rows.encode(self._head()))]
+        self._add_weights(rows)
+        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/q/"
         for request, opened in self.ranking.changed():
             row = None if opened is None else encode((version, opened))
-            yield f"{self.id}/q/{request}".encode(), row
+            rows.append(((start + request).encode(), row))
+        return rows
+
+    def _add_weights(self, rows: list[Row]) -> None:
+        dirty, self._dirty = self._dirty, set()
+        dirty.update(self.ftrl.take_dirty())
+        ftrl, table = self.ftrl, self.publication.table
+        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
+        for index in sorted(dirty):
+            state, told = ftrl.snapshot(index), table.get(index)
+            # A WeightRow, without building it. What readers still hold is known until they do not.
+            row = encode((version, told, state)) if state is not None or told else None
+            rows.append(((start + str(index)).encode(), row))
 
     def _head(self) -> ModelHead:
         spec, ftrl, told = self.spec, self.ftrl, self.publication

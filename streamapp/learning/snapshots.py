@@ -47,12 +47,14 @@ class WeightTable:
 
     def update(self, index: int, weight: float) -> None:
         """Set a weight; 0 removes it."""
-        former = self._weights.pop(index, None)
+        former = self._weights.get(index)
         if former is not None:
             self.checksum -= checksum_of(index, former)
         if weight:
             self._weights[index] = weight
             self.checksum += checksum_of(index, weight)
+        elif former is not None:
+            del self._weights[index]
         self.checksum %= 1 << 32
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import copysign
-from typing import Final
+from typing import Any, Final
 
 from streamapp.learning.coordinate import settle, sigmoid, step
 from streamapp.learning.model_settings import ModelSettings
@@ -30,6 +30,7 @@ from streamapp.learning.staged_coordinate import BIAS, StagedCoordinate, State
 
 _MIX: Final = 0x9E3779B1
 _HASHES: Final = 1 << 32
+_LOW: Final = (1 << 16) - 1
 
 
 class StagedFtrl:
@@ -99,16 +100,22 @@ class StagedFtrl:
         step([bias], gradient, alpha, ridge, l1)
         return (score, hour, day) if copies else (score,)
 
-    def _known(self, indices: list[int], draw: int, weight: float) -> list[StagedCoordinate]:
-        """Return the coordinates that are held, those just admitted last."""
-        held = self._coordinates
+    def _known(self, indices: list[Any], draw: int, weight: float) -> list[StagedCoordinate]:
+        """Return the coordinates that are held, those just admitted last.
+
+        Indices are integers, and nothing that is computed with as long as it is only looked up.
+        """
+        held: dict[Any, StagedCoordinate] = self._coordinates
         known: list[StagedCoordinate] = []
+        unknown: list[Any] = []
         for index in indices:
             found = held.get(index)
             if found is not None:
                 known.append(found)
-        if len(known) < len(indices):
-            self._admit(known, indices, draw, weight)
+            else:
+                unknown.append(index)
+        if unknown:
+            self._admit(known, unknown, draw, weight)
         return known
 
     def _admit(
@@ -117,7 +124,7 @@ class StagedFtrl:
         least = _HASHES * weight
         held, admission = self._coordinates, self._admission
         for index in indices:
-            if index not in held and ((draw ^ index) * _MIX) % _HASHES * admission < least:
+            if _mixed(draw ^ index) * admission < least:
                 held[index] = coordinate = StagedCoordinate(index)
                 known.append(coordinate)
 
@@ -297,3 +304,10 @@ class StagedFtrl:
         """All is restored."""
         held = (self._bias, *self._coordinates.values())
         self._turned = [one for one in held if one.turn == self.turn]
+
+
+def _mixed(bits: int) -> int:
+    """Return `bits` · `_MIX` modulo 2^32, in halves, so that no product has more than 48 bits."""
+    low = (bits & _LOW) * _MIX
+    high = (bits >> 16 & _LOW) * _MIX & _LOW
+    return (low + (high << 16)) % _HASHES
