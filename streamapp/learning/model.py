@@ -165,8 +165,9 @@ class Model:
         return rows
 
     def _add_weights(self, rows: list[Row]) -> None:
-        dirty, self._dirty = self._dirty, set()
-        dirty.update(self.ftrl.take_dirty())
+        dirty = self.ftrl.take_dirty()
+        dirty.update(self._dirty)
+        self._dirty = set()
         ftrl, table = self.ftrl, self.publication.table
         encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
         for index in sorted(dirty):

@@ -11,13 +11,13 @@ deletes it.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterable
+from zlib import crc32
 
 THRESHOLD = 1e-4
 """Changes of a weight smaller than this are withheld until they add up to it."""
 
-_ENTRY = struct.Struct("<Qd")
+_pack = struct.Struct("<Qd").pack
 
 
 def checksum_of(index: int, weight: float) -> int:
@@ -27,7 +27,7 @@ def checksum_of(index: int, weight: float) -> int:
     double. A table's checksum is the sum over its weights modulo 2^32, so it does not depend on
     their order and follows each change.
     """
-    return zlib.crc32(_ENTRY.pack(index, weight))
+    return crc32(_pack(index, weight))
 
 
 class WeightTable:

@@ -49,6 +49,13 @@ class StagedCoordinate(Coordinate):
     def state(self) -> State:
         """All there is to restore."""
         return (
-            *(self.z, self.n, self.turn, self.old_z, self.old_n),
-            *(self.hour, self.hour_w, self.day, self.day_w),
+            self.z,
+            self.n,
+            self.turn,
+            self.old_z,
+            self.old_n,
+            self.hour,
+            self.hour_w,
+            self.day,
+            self.day_w,
         )

@@ -267,11 +267,11 @@ class StagedFtrl:
         pull = ridge + n**0.5 / alpha
         settle(one, -weight * pull - (copysign(l1, weight) if weight else 0.0), n, *rule)
 
-    def take_dirty(self) -> list[int]:
+    def take_dirty(self) -> set[int]:
         """Return the coordinates, never the intercept, that changed since this was last called."""
         dirty, self._dirty = self._dirty, []
         self._mark += 1
-        return list(dict.fromkeys([one.index for one in dirty if one is not self._bias]))
+        return {one.index for one in dirty if one is not self._bias}
 
     def snapshot(self, index: int) -> State | None:
         """Return all there is to restore of a coordinate; None if it is not held."""
