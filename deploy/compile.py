@@ -42,7 +42,7 @@ ignore_missing_imports = true
 [mypy-river.*]
 follow_imports = skip
 """
-"""`make lint` checks types in full. To read all of river takes mypyc minutes, and tells it nothing."""
+"""`make lint` checks types in full. To read all of river takes mypyc minutes, for nothing."""
 
 EXACT = "-ffp-contract=off"
 """No multiplication and addition in one, which would round otherwise than Python does."""

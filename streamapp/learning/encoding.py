@@ -27,6 +27,8 @@ _IDS = ("viewer", "item")
 _REMEMBERED: Final = 4_096
 """Texts of a name that are remembered, the first to come."""
 
+_PLACES: Final = 1 << 13
+
 _FEATURE: Final = 0
 _VIEWER: Final = 1
 _ITEM: Final = 2
@@ -125,6 +127,7 @@ class PairEncoder:
         self._tokens = [Tokens(name, one) for name in one.names]
         self._seed = one.seed
         self._mask = (1 << one.bits) - 1
+        self._taken = [False] * _PLACES
         self._last_position = one.last_position
         self._common = _places(one, [cross for cross in one.crosses if cross in other.crosses])
         self._own = _places(one, [cross for cross in one.crosses if cross not in other.crosses])
@@ -150,12 +153,25 @@ class PairEncoder:
         common = [token.coordinate for token in found if token is not None]
         self._cross(found, self._common, common)
         if self._equal:
-            once = _once(common)
+            once = self._once(common)
             return once, once
         others = common.copy()
         self._cross(found, self._own, common)
         self._cross(found, self._others, others)
-        return _once(common), _once(others)
+        return self._once(common), self._once(others)
+
+    def _once(self, indices: list[int]) -> list[int]:
+        """Return coordinates, each once, in their order."""
+        taken, alone = self._taken, True
+        for index in indices:
+            place = index % _PLACES
+            if taken[place]:
+                alone = False
+            taken[place] = True
+        for index in indices:
+            taken[index % _PLACES] = False
+        # Some of different coordinates have a place in common; a look at all of them tells.
+        return indices if alone else list(dict.fromkeys(indices))
 
     def _found(self, example: Example) -> list[Token | None]:
         """Return the tokens of all names, in their order."""
@@ -205,7 +221,3 @@ def _indices(encoder: Encoder, example: Example) -> list[int]:
         surface=example.surface,
         position=example.position,
     )
-
-
-def _once(indices: list[int]) -> list[int]:
-    return indices if len(set(indices)) == len(indices) else list(dict.fromkeys(indices))

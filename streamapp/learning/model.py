@@ -203,7 +203,8 @@ class Model:
     def restore_head(self, head: ModelHead) -> None:
         """Take the row of the model."""
         spec = self.spec
-        now, then = ((one.hash, one.seed, one.bits, one.buckets) for one in (spec, head))
+        now = (spec.hash, spec.seed, spec.bits, spec.buckets)
+        then = (head.hash, head.seed, head.bits, head.buckets)
         if now != then:
             raise ConfigurationError(
                 f"model {self.id} has learned with hash, seed, bits, buckets = {then}, "
