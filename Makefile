@@ -11,12 +11,13 @@ BENCH_STAMP := .venv-bench/.installed-$(shell cksum < requirements/bench.txt | c
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: help install java demo test lint format bench kafka-up kafka-down schemas lock clean
+.PHONY: help install compile uncompile java demo test lint format bench kafka-up kafka-down schemas \
+	lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
-install: $(STAMP) ## make .venv with the locked dependencies and this project
+install: $(STAMP) compile ## make .venv with the locked dependencies and this project
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@python="$$(bash deploy/machine.sh python)"; \
@@ -24,7 +25,14 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "installing the locked dependencies into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@bash deploy/machine.sh compiler $(BIN)/python
 	@rm -f .venv/.installed-*; touch $@
+
+compile: $(STAMP) ## make extension modules of the hot ones, where they have changed
+	@$(BIN)/python deploy/compile.py
+
+uncompile: ## remove them: everything runs from source until they are compiled again
+	@$(BIN)/python deploy/compile.py --remove
 
 # The engines compared with pin other versions of shared libraries: they live apart.
 $(BENCH_STAMP): requirements/bench.txt | $(STAMP)
@@ -36,10 +44,10 @@ $(BENCH_STAMP): requirements/bench.txt | $(STAMP)
 java:
 	@bash deploy/machine.sh java
 
-demo: $(STAMP) ## everything at once on this machine: a simulated audience, workers, live signals
+demo: compile ## everything at once on this machine: a simulated audience, workers, live signals
 	@$(BIN)/streamapp demo $(ARGS)
 
-test: $(STAMP) java ## all tests, those on a real Kafka included (ARGS=… goes to pytest)
+test: compile java ## all tests, those on a real Kafka included (ARGS=… goes to pytest)
 	@run=deploy/kafka/.run/test-$$$$; \
 	trap '$(KAFKA) down --run-dir '$$run EXIT; trap 'exit 130' INT TERM; \
 	export STREAMAPP_TEST_BOOTSTRAP; STREAMAPP_TEST_BOOTSTRAP="$$($(KAFKA) up --run-dir $$run)"; \
@@ -55,7 +63,7 @@ format: $(STAMP) ## bring the code into its format
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-bench: $(STAMP) $(BENCH_STAMP) java ## measure on a real Kafka: against other engines, and the roles on mixed traffic
+bench: compile $(BENCH_STAMP) java ## measure on a real Kafka: against other engines, and the roles on mixed traffic
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 kafka-up: $(STAMP) java ## start a local Kafka and say where it listens
@@ -77,4 +85,5 @@ clean: ## end local brokers; remove environments, caches, jars and builds
 		[ ! -d "$$run" ] || python3 deploy/kafka/kafka.py down --run-dir "$$run"; done
 	@rm -rf .venv .venv-bench build dist out deploy/kafka/.libs deploy/kafka/.run \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -f streamapp/compiled.json; find streamapp -name '*.so' -delete
 	@find streamapp tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +

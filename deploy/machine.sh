@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What the machine itself must have: `machine.sh python` prints an interpreter that can make a
-# virtual environment; `machine.sh java` makes sure of Java and Maven. As root on Debian or
-# Ubuntu what is missing gets installed; elsewhere it is named.
+# virtual environment; `machine.sh java` makes sure of Java and Maven, `machine.sh compiler PYTHON`
+# of a C compiler and the headers of an interpreter, if it can: these are of use, but not needed. As
+# root on Debian or Ubuntu what is missing gets installed; elsewhere it is named.
 set -euo pipefail
 
 say() { echo "$*" >&2; }
@@ -56,7 +57,21 @@ need_java() {
         install "Maven is missing." maven
 }
 
+has_compiler() { command -v "${CC:-cc}" >/dev/null; }
+
+has_headers() {
+    "$1" -c 'import os, sysconfig; exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+}
+
+# Without, everything runs from source; deploy/compile.py says so.
+want_compiler() {
+    has_compiler || (install "A C compiler is missing." gcc libc6-dev) || true
+    has_headers "$1" || (install "The headers of $1 are missing." \
+        "$("$1" -c 'import sys; print("libpython%d.%d-dev" % sys.version_info[:2])')") || true
+}
+
 case ${1:-} in
     python | java) "need_$1" ;;
-    *) say "usage: machine.sh python|java"; exit 2 ;;
+    compiler) want_compiler "${2:?the interpreter}" ;;
+    *) say "usage: machine.sh python|java|compiler PYTHON"; exit 2 ;;
 esac

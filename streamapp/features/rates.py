@@ -6,6 +6,7 @@ All rates are taken from the 6 h counters, as of the item's newest event.
 from __future__ import annotations
 
 from math import exp2, log
+from typing import Final
 
 from streamapp.features.decay import HALF_LIVES, HOUR_MS, MINUTE_MS
 
@@ -45,7 +46,7 @@ COUNTED_ACTIONS = {
 }
 """Counter of an action; `follow` is about a creator and counts for no item."""
 
-PRIOR_STRENGTH = 20.0
+PRIOR_STRENGTH: Final = 20.0
 """Events that a prior weighs as much as."""
 
 _WINDOW_MS = 6 * HOUR_MS

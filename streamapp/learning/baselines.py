@@ -25,9 +25,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from streamapp.features.rates import shrunk
+from streamapp.learning.states import RateState
 
 
 class Rates(NamedTuple):
@@ -37,6 +36,10 @@ class Rates(NamedTuple):
     item_rate: float
     viewer_rate: float
     both: float
+
+
+RATES = ("constant", "item_rate", "viewer_rate", "both")
+"""Their names."""
 
 
 def combined(item_rate: float, viewer_rate: float, constant: float) -> float:
@@ -50,19 +53,29 @@ def combined(item_rate: float, viewer_rate: float, constant: float) -> float:
     return yes / (yes + no) if yes + no > 0.0 else constant
 
 
-class RateState(msgspec.Struct, array_like=True):
+class Rate:
     """Decayed clicks and impressions as at `at_ms`; `order` is when it was last counted."""
 
-    clicks: float = 0.0
-    impressions: float = 0.0
-    at_ms: int = 0
-    order: int = 0
+    __slots__ = ("at_ms", "clicks", "impressions", "order")
+
+    def __init__(self, clicks: float, impressions: float, at_ms: int, order: int) -> None:
+        self.clicks = clicks
+        self.impressions = impressions
+        self.at_ms = at_ms
+        self.order = order
+
+    @property
+    def state(self) -> RateState:
+        """All there is to restore."""
+        return RateState(self.clicks, self.impressions, self.at_ms, self.order)
 
     def decay_to(self, at_ms: int, half_life_ms: float) -> float:
         """Bring the counts to a time; return what something of that time adds now.
 
         A time before `at_ms` leaves the counts alone, and what it adds has decayed already.
         """
+        if at_ms == self.at_ms:
+            return 1.0
         factor: float = 2.0 ** (-abs(at_ms - self.at_ms) / half_life_ms)
         if at_ms < self.at_ms:
             return factor
@@ -71,10 +84,14 @@ class RateState(msgspec.Struct, array_like=True):
         self.impressions *= factor
         return 1.0
 
-    def add(self, weight: float, *, clicked: float) -> None:
+    def add(self, weight: float, clicked: float) -> None:
         """Count `weight` impressions, of which a share was clicked."""
         self.impressions += weight
         self.clicks += weight * clicked
+
+
+def _restored(state: RateState) -> Rate:
+    return Rate(state.clicks, state.impressions, state.at_ms, state.order)
 
 
 class RateTable:
@@ -84,7 +101,7 @@ class RateTable:
         self._half_life_ms = half_life_ms
         self._capacity = capacity
         # In the order they were last counted; a plain dict finds its first slowly after deletions.
-        self._rates: OrderedDict[str, RateState] = OrderedDict()
+        self._rates: OrderedDict[str, Rate] = OrderedDict()
         self._touched: dict[str, None] = {}
         self._counted = 0
 
@@ -92,17 +109,17 @@ class RateTable:
         """Rates held."""
         return len(self._rates)
 
-    def update(self, key: str, at_ms: int, weight: float, prior: float, *, clicked: float) -> float:
+    def update(self, key: str, at_ms: int, weight: float, prior: float, clicked: float) -> float:
         """Return the rate, drawn towards a prior; then count an impression."""
         rate = self._rates.get(key)
         if rate is None:
             self._forget()
-            rate = self._rates[key] = RateState(at_ms=at_ms)
+            rate = self._rates[key] = Rate(0.0, 0.0, at_ms, 0)
         else:
             self._rates.move_to_end(key)
         added = rate.decay_to(at_ms, self._half_life_ms)
         before = shrunk(rate.clicks, rate.impressions, prior)
-        rate.add(weight * added, clicked=clicked)
+        rate.add(weight * added, clicked)
         self._counted += 1
         rate.order = self._counted
         self._touched[key] = None
@@ -124,11 +141,14 @@ class RateTable:
         """Yield the rates counted or forgotten (None) since this was last called."""
         touched, self._touched = self._touched, {}
         for key in touched:
-            yield key, self._rates.get(key)
+            rate = self._rates.get(key)
+            yield key, None if rate is None else rate.state
 
     def restore(self, rates: Mapping[str, RateState]) -> None:
         """Go on exactly from what `changed` gave."""
-        self._rates = OrderedDict(sorted(rates.items(), key=lambda entry: entry[1].order))
+        self._rates.clear()
+        for key, state in sorted(rates.items(), key=lambda entry: entry[1].order):
+            self._rates[key] = _restored(state)
         self._counted = max((rate.order for rate in rates.values()), default=0)
 
 
@@ -141,54 +161,53 @@ class RateBaselines:
         capacity: items held, and viewers; what was counted longest ago is forgotten first.
     """
 
-    NAMES = Rates._fields
-
     def __init__(self, half_life_ms: float, prior: float, capacity: int) -> None:
         self._half_life_ms = half_life_ms
         self._prior = prior
-        self._overall = RateState()
-        self._tables = {kind: RateTable(half_life_ms, capacity) for kind in ("i", "v")}
+        self._overall = Rate(0.0, 0.0, 0, 0)
+        self._items = RateTable(half_life_ms, capacity)
+        self._viewers = RateTable(half_life_ms, capacity)
 
     def update(self, item: str, viewer: str, at_ms: int, weight: float, *, clicked: float) -> Rates:
         """Predict one impression, then count it."""
+        return Rates(*self.count(item, viewer, at_ms, weight, clicked))
+
+    def count(
+        self, item: str, viewer: str, at_ms: int, weight: float, clicked: float
+    ) -> tuple[float, float, float, float]:
+        """As `update`, in a plain tuple."""
         overall = self._overall
         added = overall.decay_to(at_ms, self._half_life_ms)
         constant = shrunk(overall.clicks, overall.impressions, self._prior)
-        overall.add(weight * added, clicked=clicked)
+        overall.add(weight * added, clicked)
         overall.order += 1
-        tables = self._tables
-        of_item = tables["i"].update(item, at_ms, weight, constant, clicked=clicked)
-        of_viewer = tables["v"].update(viewer, at_ms, weight, constant, clicked=clicked)
-        return Rates(constant, of_item, of_viewer, combined(of_item, of_viewer, constant))
+        of_item = self._items.update(item, at_ms, weight, constant, clicked)
+        of_viewer = self._viewers.update(viewer, at_ms, weight, constant, clicked)
+        return constant, of_item, of_viewer, combined(of_item, of_viewer, constant)
 
     def forget(self, viewer: str) -> bool:
         """Forget the rate of a viewer; return whether there was one."""
-        return self._tables["v"].forget(viewer)
+        return self._viewers.forget(viewer)
 
     def __len__(self) -> int:
         """Items and viewers held."""
-        return sum(map(len, self._tables.values()))
+        return len(self._items) + len(self._viewers)
 
     @property
     def overall(self) -> RateState:
         """The counts over everything."""
-        return self._overall
+        return self._overall.state
 
     def changed(self) -> Iterator[tuple[str, RateState | None]]:
         """Yield what was counted or forgotten (None) since the last call: i/ITEM or v/VIEWER."""
-        for kind, table in self._tables.items():
-            for key, rate in table.changed():
-                yield f"{kind}/{key}", rate
+        for key, rate in self._items.changed():
+            yield f"i/{key}", rate
+        for key, rate in self._viewers.changed():
+            yield f"v/{key}", rate
 
     def restore(self, overall: RateState, rates: Mapping[str, RateState]) -> None:
         """Go on exactly from what `overall` and `changed` gave."""
-        self._overall = overall
-        for kind, table in self._tables.items():
-            prefix = f"{kind}/"
-            table.restore(
-                {
-                    name.removeprefix(prefix): rate
-                    for name, rate in rates.items()
-                    if name.startswith(prefix)
-                }
-            )
+        self._overall = _restored(overall)
+        for prefix, table in (("i/", self._items), ("v/", self._viewers)):
+            named = [(name, rate) for name, rate in rates.items() if name.startswith(prefix)]
+            table.restore({name.removeprefix(prefix): rate for name, rate in named})

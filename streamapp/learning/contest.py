@@ -15,14 +15,12 @@ weight of an example is used in metrics, and to admit coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import mmh3
 
 from streamapp.learning import model_rows
 from streamapp.learning.contest_quality import ContestQuality
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.encoding import Coordinates
-from streamapp.learning.ftrl import sigmoid
 from streamapp.learning.model import Model
 from streamapp.learning.model_rows import ContestHead, Counts, Row, Standing, TurnState
 from streamapp.learning.model_settings import ContestSettings
@@ -214,20 +212,21 @@ class Contest:
         parts = (self._quality, self.reservoir, self._verdicts)
         return 1 + sum(len(part) for part in parts) + sum(model.size for model in self.models)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows that changed since the last call."""
+    def rows(self) -> list[Row]:
+        """Return the rows that changed since the last call."""
         if not self._changed:
-            return
+            return []
         self._changed = False
         encode, version = model_rows.encode, model_rows.VERSION
-        yield f"{self.id}/c".encode(), encode(self._head())
+        rows: list[Row] = [(f"{self.id}/c".encode(), encode(self._head()))]
         for model in self.models:
-            yield from model.rows()
-        yield from self._quality.rows(self.id)
+            rows += model.rows()
+        rows += self._quality.rows(self.id)
         for slot, (held, pending) in self.reservoir.changed():
             row = encode((version, held, pending)) if held or pending else None
-            yield f"{self.id}/r/{slot}".encode(), row
-        yield from self._verdicts.rows(self.id)
+            rows.append((f"{self.id}/r/{slot}".encode(), row))
+        rows += self._verdicts.rows(self.id)
+        return rows
 
     def _head(self) -> ContestHead:
         quality, verdicts = self._quality, self._verdicts

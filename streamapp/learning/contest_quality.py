@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streamapp.learning import model_rows
-from streamapp.learning.baselines import RateBaselines, RateState
+from streamapp.learning.baselines import RATES, RateBaselines
 from streamapp.learning.encoding import Coordinates
-from streamapp.learning.evaluation import Prequential, PrequentialState, logarithms
+from streamapp.learning.evaluation import Prequential, logarithms
 from streamapp.learning.model import OWN, Model
 from streamapp.learning.model_rows import Row
 from streamapp.learning.model_settings import ContestSettings
 from streamapp.learning.ranking_quality import LAST, is_drawn
 from streamapp.learning.sliced import SlicedPrequential
+from streamapp.learning.states import PrequentialState, RateState
 from streamapp.signals import Example, ModelMetrics
 
 
@@ -35,7 +36,7 @@ class ContestQuality:
         self.baselines = RateBaselines(
             settings.item_half_life_ms, settings.prior, settings.item_capacity
         )
-        self.of_rates = tuple(Prequential(settings.half_life_examples) for _ in RateBaselines.NAMES)
+        self.of_rates = [Prequential(settings.half_life_examples) for _ in RATES]
         self.slices = SlicedPrequential(settings.slices, settings.half_life_examples)
         self._dimensions = settings.slices
         self._restored: dict[str, RateState] = {}
@@ -55,20 +56,29 @@ class ContestQuality:
             champion: its place.
         """
         weight = example.weight
-        for model, of_model in zip(models, scores, strict=True):
-            for metric, score in zip(model.metrics, of_model, strict=False):
-                metric.count(*logarithms(score), weight, y)
-        rates = self.baselines.update(
-            example.item_id, example.viewer_id, example.labelled_at_ms, weight, clicked=y
+        told = logarithms(scores[champion][0])
+        for place, of_model in enumerate(scores):
+            metrics = models[place].metrics
+            for number, score in enumerate(of_model):
+                known = number == 0 and place == champion
+                probability, yes, no = told if known else logarithms(score)
+                metrics[number].count(probability, yes, no, weight, y)
+        constant, of_item, of_viewer, both = self.baselines.count(
+            example.item_id, example.viewer_id, example.labelled_at_ms, weight, y
         )
-        for metric, rate in zip(self.of_rates, rates, strict=True):
-            metric.update(rate, weight, happened=y)
-        features = example.features
-        values = {name: features.get(name) for name in self._dimensions}
-        if "surface" in values:
-            values["surface"] = example.surface
-        self.slices.count(values, logarithms(scores[champion][0]), weight, y)
-        return rates.constant
+        by_constant, by_item, by_viewer, by_both = self.of_rates
+        by_constant.update(constant, happened=y, weight=weight)
+        by_item.update(of_item, happened=y, weight=weight)
+        by_viewer.update(of_viewer, happened=y, weight=weight)
+        by_both.update(both, happened=y, weight=weight)
+        self._slice(example, told, y)
+        return constant
+
+    def _slice(self, example: Example, predicted: tuple[float, float, float], y: float) -> None:
+        features, weight = example.features, example.weight
+        for name in self._dimensions:
+            value = example.surface if name == "surface" else features.get(name)
+            self.slices.count(name, value, predicted, weight, y)
 
     def rank(
         self,
@@ -108,15 +118,16 @@ class ContestQuality:
 
     def metrics(self, model: Model, *, champion: bool) -> ModelMetrics:
         """How well a model predicted, and how well the baselines did; slices of the champion."""
-        own, *older = (one.quality for one in model.metrics)
-        rates = {
-            name: one.quality for name, one in zip(RateBaselines.NAMES, self.of_rates, strict=True)
-        }
+        own = model.metrics[0].quality
+        baselines = {name: self.of_rates[place].quality for place, name in enumerate(RATES)}
+        for place, name in enumerate(OWN):
+            if place > 0:
+                baselines[name] = model.metrics[place].quality
         return ModelMetrics(
             log_loss=own.log_loss,
             auc=own.auc,
             calibration=own.calibration,
-            baselines=rates | dict(zip(OWN[1:], older, strict=True)),
+            baselines=baselines,
             ndcg=model.ranking.ndcg,
             slices=self.slices.qualities if champion else {},
         )
@@ -158,4 +169,4 @@ class ContestQuality:
 
 def _viewer(viewer_id: str) -> str:
     """Return how the names of a viewer's requests begin, and no other's."""
-    return f"{len(viewer_id)}:{viewer_id}/"
+    return str(len(viewer_id)) + ":" + viewer_id + "/"

@@ -39,7 +39,7 @@ MAX_LOSS = 27.7
 
 
 ROUNDING = 1e-9
-"""A spread below this, by the size of the mean, says nothing: equal losses add up so unequally."""
+"""A spread below this, by the size of the mean, says nothing: equal losses add up differently."""
 
 
 class DriftState(msgspec.Struct, array_like=True):
@@ -104,7 +104,9 @@ class LossDrift(base.DriftDetector):
             self._state = DriftState()
         state = self._state
         state.count += 1
-        state.total += max(-MAX_LOSS, min(MAX_LOSS, x)) if isfinite(x) else MAX_LOSS
+        if not -MAX_LOSS <= x <= MAX_LOSS:
+            x = -MAX_LOSS if isfinite(x) and x < 0.0 else MAX_LOSS
+        state.total += x
         if state.count == self.block:
             self._close(state.total / self.block)
             state.count, state.total = 0, 0.0

@@ -1,21 +1,116 @@
 """One encoding for all models of a contest.
 
-Specs that differ in their crosses only share the tokens of their names, hashed once; specs that
-are equal share everything.
+Specs that differ in their crosses only share the tokens of their names, encoded once; specs that
+are equal share everything. What comes of it is what `streamapp.learning.features` says, from
+tables: a number has one of some hundred tokens, most texts one of a few, and what was hashed
+before is looked up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from typing import Final
 
 import mmh3
 import msgspec
 
-from streamapp.learning.features import Encoder, crossed
+from streamapp.learning.features import Encoder
+from streamapp.learning.half_octaves import half_octave
 from streamapp.signals import Example, FeatureSpec
 
 Coordinates = tuple[list[int], list[int]]
 """What is on, for the one model and for the other."""
+
+_IDS = ("viewer", "item")
+"""Names whose texts are too many to remember."""
+
+_REMEMBERED: Final = 4_096
+"""Texts of a name that are remembered, the first to come."""
+
+_PLACES: Final = 1 << 13
+
+_FEATURE: Final = 0
+_VIEWER: Final = 1
+_ITEM: Final = 2
+_SURFACE: Final = 3
+_POSITION: Final = 4
+_FIELDS = {"viewer": _VIEWER, "item": _ITEM, "surface": _SURFACE, "position": _POSITION}
+"""Names that are no features but fields of an example."""
+
+
+class Token:
+    """A token, and the coordinate that is on with it."""
+
+    __slots__ = ("coordinate", "text")
+
+    def __init__(self, text: str, coordinate: int) -> None:
+        self.text = text
+        self.coordinate = coordinate
+
+
+class Tokens:
+    """The tokens of one name.
+
+    Attributes:
+        name: of a feature, or of a field of the example.
+        field: which field; `_FEATURE` for a feature.
+        refused: values refused.
+    """
+
+    __slots__ = (
+        *("_largest", "_longest", "_mask", "_negative", "_positive", "_prefix", "_room", "_seed"),
+        *("_texts", "_zero", "field", "name", "refused"),
+    )
+
+    def __init__(self, name: str, spec: FeatureSpec) -> None:
+        self.name = name
+        self.field = _FIELDS.get(name, _FEATURE)
+        self.refused = 0
+        self._prefix = name + "="
+        self._seed = spec.seed
+        self._mask = (1 << spec.bits) - 1
+        self._longest = spec.max_length
+        self._largest = min(spec.max_magnitude, sys.float_info.max)
+        self._room = 0 if name in _IDS else _REMEMBERED
+        self._texts: dict[str, Token] = {}
+        self._positive: dict[int, Token] = {}  # by half octave
+        self._negative: dict[int, Token] = {}
+        self._zero = self._token("0")
+
+    def of_text(self, value: str) -> Token | None:
+        """Return the token of a text; None for an empty one, and one that is refused."""
+        token = self._texts.get(value)
+        if token is None and value:
+            if len(value) > self._longest:
+                self.refused += 1
+                return None
+            token = self._token(value)
+            if self._room > 0:
+                self._room -= 1
+                self._texts[value] = token
+        return token
+
+    def of_number(self, value: float) -> Token | None:
+        """Return the token of a number; None for one that is refused."""
+        if 0.0 < value <= self._largest:
+            return self._of_octave(self._positive, "^", value)
+        if 0.0 < -value <= self._largest:
+            return self._of_octave(self._negative, "-^", -value)
+        if value == 0.0:
+            return self._zero
+        self.refused += 1  # NaN compares false with everything
+        return None
+
+    def _of_octave(self, tokens: dict[int, Token], sign: str, value: float) -> Token:
+        octave = half_octave(value)
+        token = tokens.get(octave)
+        if token is None:
+            token = tokens[octave] = self._token(f"{sign}{octave}")
+        return token
+
+    def _token(self, value: str) -> Token:
+        text = self._prefix + value
+        return Token(text, mmh3.hash(text, self._seed) & self._mask)
 
 
 class PairEncoder:
@@ -27,54 +122,102 @@ class PairEncoder:
 
     def __init__(self, one: FeatureSpec, other: FeatureSpec) -> None:
         self._one, self._other = Encoder(one), Encoder(other)
-        self._alike = msgspec.structs.replace(one, crosses=other.crosses) == other
-        self._equal = one == other
-        both = tuple(cross for cross in one.crosses if cross in other.crosses)
-        self._common = both
-        self._own = tuple(cross for cross in one.crosses if cross not in both)
-        self._others = tuple(cross for cross in other.crosses if cross not in both)
-        self._seed, self._mask = one.seed, (1 << one.bits) - 1
+        self._alike = bool(msgspec.structs.replace(one, crosses=other.crosses) == other)
+        self._equal = bool(one == other)
+        self._tokens = [Tokens(name, one) for name in one.names]
+        self._seed = one.seed
+        self._mask = (1 << one.bits) - 1
+        self._taken = [False] * _PLACES
+        self._last_position = one.last_position
+        self._common = _places(one, [cross for cross in one.crosses if cross in other.crosses])
+        self._own = _places(one, [cross for cross in one.crosses if cross not in other.crosses])
+        self._others = (
+            _places(one, [cross for cross in other.crosses if cross not in one.crosses])
+            if self._alike
+            else []
+        )
 
     @property
     def refused(self) -> int:
         """Feature values refused since this was built; of specs not alike, by either."""
-        return self._one.refused + self._other.refused
+        refused = self._one.refused + self._other.refused
+        for tokens in self._tokens:
+            refused += tokens.refused
+        return refused
 
     def encode(self, example: Example) -> Coordinates:
         """Return the coordinates that are on, each once, for both models."""
-        if self._alike:
-            return self._encode_alike(example)
-        return self._indices(self._one, example), self._indices(self._other, example)
-
-    def _encode_alike(self, example: Example) -> Coordinates:
-        named = self._one.named(
-            example.features,
-            viewer=example.viewer_id,
-            item=example.item_id,
-            surface=example.surface,
-            position=example.position,
-        )
-        common = self._hashed([*named.values(), *crossed(named, self._common)])
+        if not self._alike:
+            return _indices(self._one, example), _indices(self._other, example)
+        found = self._found(example)
+        common = [token.coordinate for token in found if token is not None]
+        self._cross(found, self._common, common)
         if self._equal:
-            once = _once(common)
+            once = self._once(common)
             return once, once
-        own = self._hashed(crossed(named, self._own))
-        others = self._hashed(crossed(named, self._others))
-        return _once(common + own), _once(common + others)
+        others = common.copy()
+        self._cross(found, self._own, common)
+        self._cross(found, self._others, others)
+        return self._once(common), self._once(others)
 
-    def _hashed(self, tokens: Sequence[str]) -> list[int]:
-        hashed, seed, mask = mmh3.hash, self._seed, self._mask
-        return [hashed(token, seed) & mask for token in tokens]
+    def _once(self, indices: list[int]) -> list[int]:
+        """Return coordinates, each once, in their order."""
+        taken, alone = self._taken, True
+        for index in indices:
+            place = index % _PLACES
+            if taken[place]:
+                alone = False
+            taken[place] = True
+        for index in indices:
+            taken[index % _PLACES] = False
+        # Some of different coordinates have a place in common; a look at all of them tells.
+        return indices if alone else list(dict.fromkeys(indices))
 
-    def _indices(self, encoder: Encoder, example: Example) -> list[int]:
-        return encoder.indices(
-            example.features,
-            viewer=example.viewer_id,
-            item=example.item_id,
-            surface=example.surface,
-            position=example.position,
-        )
+    def _found(self, example: Example) -> list[Token | None]:
+        """Return the tokens of all names, in their order."""
+        features = example.features
+        found: list[Token | None] = []
+        for tokens in self._tokens:
+            field = tokens.field
+            if field == _FEATURE:
+                value = features.get(tokens.name)
+                if value is None:
+                    found.append(None)
+                elif isinstance(value, str):
+                    found.append(tokens.of_text(value))
+                else:
+                    found.append(tokens.of_number(value))
+            elif field == _VIEWER:
+                found.append(tokens.of_text(example.viewer_id))
+            elif field == _ITEM:
+                found.append(tokens.of_text(example.item_id))
+            elif field == _SURFACE:
+                found.append(tokens.of_text(example.surface))
+            else:
+                found.append(tokens.of_text(str(min(example.position, self._last_position))))
+        return found
+
+    def _cross(
+        self, found: list[Token | None], crosses: list[tuple[int, int]], into: list[int]
+    ) -> None:
+        """Add the coordinates of the crosses of which both sides are there."""
+        for one, other in crosses:
+            left, right = found[one], found[other]
+            if left is not None and right is not None:
+                text = f"{left.text}×{right.text}"
+                into.append(mmh3.hash(text, self._seed) & self._mask)
 
 
-def _once(indices: list[int]) -> list[int]:
-    return indices if len(set(indices)) == len(indices) else list(dict.fromkeys(indices))
+def _places(spec: FeatureSpec, crosses: list[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Return where among the names the sides of crosses are."""
+    return [(spec.names.index(one), spec.names.index(other)) for one, other in crosses]
+
+
+def _indices(encoder: Encoder, example: Example) -> list[int]:
+    return encoder.indices(
+        example.features,
+        viewer=example.viewer_id,
+        item=example.item_id,
+        surface=example.surface,
+        position=example.position,
+    )

@@ -8,23 +8,24 @@ night neither empties it nor lets a handful of examples stand for the model.
 from __future__ import annotations
 
 from math import exp, inf, log, log1p
+from typing import Final
 
-import msgspec
-
+from streamapp.learning.states import PrequentialState
 from streamapp.signals import Quality
 
-RESOLUTION = 8
+RESOLUTION: Final = 8
 """Bins of the score histogram in one unit of log-odds; it goes from −16 to 16."""
 
-_SPAN = 32
+_HALF_SPAN: Final = 16.0
 
-SMALLEST = 1e-12
-LARGEST = 1.0 - SMALLEST
+SMALLEST: Final = 1e-12
+LARGEST: Final = 0.999999999999
 """Probabilities are clipped to these bounds: no single example costs more than 27.6."""
 
-_MAX_SCORE = log(LARGEST / SMALLEST)
+_MAX_SCORE: Final = 27.63102111592755
+"""Log-odds of the largest."""
 
-_RESCALE = 2.0**64
+_RESCALE: Final = 2.0**64
 
 
 def logarithms(score: float) -> tuple[float, float, float]:
@@ -37,17 +38,6 @@ def logarithms(score: float) -> tuple[float, float, float]:
     odds = exp(score)
     no = -log1p(odds)
     return odds / (1.0 + odds), score + no, no
-
-
-class PrequentialState(msgspec.Struct, array_like=True):
-    """All there is to restore; the histogram holds (bin, negatives, positives)."""
-
-    scale: float
-    weight: float
-    loss: float
-    expected: float
-    positives: float
-    histogram: list[tuple[int, float, float]]
 
 
 class Prequential:
@@ -72,13 +62,11 @@ class Prequential:
         self._expected = 0.0
         self._positives = 0.0
         self._resolution = float(resolution)
-        self._last = _SPAN * resolution - 1
-        self._bins = self._empty()
+        self._last = 2 * int(_HALF_SPAN) * resolution - 1
+        self._without = [0.0] * (self._last + 1)
+        self._with = [0.0] * (self._last + 1)
 
-    def _empty(self) -> tuple[list[float], list[float]]:
-        return [0.0] * (self._last + 1), [0.0] * (self._last + 1)
-
-    def update(self, probability: float, weight: float = 1.0, *, happened: float) -> None:
+    def update(self, probability: float, *, happened: float, weight: float = 1.0) -> None:
         """Take one prediction that stands for `weight` such, and whether it happened.
 
         A share of what could have happened (0 to 1) counts as that much of both outcomes.
@@ -98,19 +86,19 @@ class Prequential:
         weight *= scale
         self._weight += weight
         self._expected += weight * probability
-        number = int((yes - no + _SPAN / 2) * self._resolution)
+        number = int((yes - no + _HALF_SPAN) * self._resolution)
         if not 0 <= number <= self._last:
             number = min(max(number, 0), self._last)
         if happened:
             positive = weight * happened
             self._positives += positive
             self._loss -= positive * yes
-            self._bins[1][number] += positive
+            self._with[number] += positive
             weight -= positive
             if not weight:
                 return
         self._loss -= weight * no
-        self._bins[0][number] += weight
+        self._without[number] += weight
 
     def _rescale(self) -> None:
         factor = 1.0 / _RESCALE
@@ -119,7 +107,7 @@ class Prequential:
         self._loss *= factor
         self._expected *= factor
         self._positives *= factor
-        for bins in self._bins:
+        for bins in (self._without, self._with):
             bins[:] = [value * factor for value in bins]
 
     @property
@@ -136,10 +124,10 @@ class Prequential:
     def auc(self) -> float | None:
         """Chance that a random positive scored above a random negative, ties half."""
         below = pairs = 0.0
-        for negatives, positives in zip(*self._bins, strict=True):
+        for negatives, positives in zip(self._without, self._with, strict=True):
             pairs += positives * (below + negatives / 2.0)
             below += negatives
-        positives = sum(self._bins[True])
+        positives = sum(self._with)
         return pairs / (below * positives) if below and positives else None
 
     @property
@@ -151,7 +139,9 @@ class Prequential:
         """Return the state, for JSON."""
         histogram = [
             (number, negatives, positives)
-            for number, (negatives, positives) in enumerate(zip(*self._bins, strict=True))
+            for number, (negatives, positives) in enumerate(
+                zip(self._without, self._with, strict=True)
+            )
             if negatives or positives
         ]
         return PrequentialState(
@@ -162,7 +152,8 @@ class Prequential:
         """Go on exactly from a snapshot."""
         self._scale, self._weight, self._loss = state.scale, state.weight, state.loss
         self._expected, self._positives = state.expected, state.positives
-        self._bins = self._empty()
+        self._without = [0.0] * (self._last + 1)
+        self._with = [0.0] * (self._last + 1)
         for number, negatives, positives in state.histogram:
-            self._bins[False][number] = negatives
-            self._bins[True][number] = positives
+            self._without[number] = negatives
+            self._with[number] = positives

@@ -19,65 +19,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from math import exp, isfinite, sqrt
+from math import isfinite
 from typing import Any
 
 from river import base
 
 from streamapp.errors import ConfigurationError
-
-MAX_LOGIT = 35.0
-"""Scores are clipped to ± this before they become probabilities, which stay within (0, 1)."""
-
-
-def sigmoid(score: float) -> float:
-    """Return 1/(1 + e^−score), strictly between 0 and 1.
-
-    >>> sigmoid(0.0), 0 < sigmoid(-1e9), sigmoid(1e9) < 1
-    (0.5, True, True)
-    """
-    if not -MAX_LOGIT < score < MAX_LOGIT:
-        score = MAX_LOGIT if score > 0 else -MAX_LOGIT
-    return 1.0 / (1.0 + exp(-score))
-
-
-class Coordinate:
-    """One coordinate: z and n, and what follows from them: w, and root = √n/α."""
-
-    __slots__ = ("n", "root", "w", "z")
-
-    def __init__(self) -> None:
-        self.z = self.n = self.w = self.root = 0.0
-
-
-def step(
-    coordinates: Iterable[Coordinate], gradient: float, alpha: float, ridge: float, l1: float
-) -> None:
-    """Move coordinates that have one gradient in common; `ridge` is β/α + λ2."""
-    inverse, square = 1.0 / alpha, gradient * gradient
-    for coordinate in coordinates:
-        coordinate.n = n = coordinate.n + square
-        root = sqrt(n) * inverse
-        coordinate.z = z = coordinate.z + gradient - (root - coordinate.root) * coordinate.w
-        coordinate.root = root
-        if not l1:
-            coordinate.w = -z / (ridge + root)
-        elif z > l1:
-            coordinate.w = (l1 - z) / (ridge + root)
-        elif z < -l1:
-            coordinate.w = (-l1 - z) / (ridge + root)
-        else:
-            coordinate.w = 0.0
-
-
-def settle(
-    coordinate: Coordinate, z: float, n: float, alpha: float, ridge: float, l1: float
-) -> None:
-    """Set z and n of a coordinate, and what follows from them."""
-    coordinate.z, coordinate.n = z, n
-    coordinate.w = coordinate.root = 0.0
-    # A step of gradient 0 from weight 0 changes neither and computes what follows from them.
-    step((coordinate,), 0.0, alpha, ridge, l1)
+from streamapp.learning.coordinate import Coordinate, settle, sigmoid, step
 
 
 class FtrlLogistic(base.Classifier):
@@ -131,8 +79,8 @@ class FtrlLogistic(base.Classifier):
         found = [coordinates[name] for name in x]
         self._touched.update(x)
         for coordinate, value in zip(found, x.values(), strict=True):
-            step((coordinate,), gradient * value, *self._penalised)
-        step((self._bias,), gradient, *self._free)
+            step([coordinate], gradient * value, *self._penalised)
+        step([self._bias], gradient, *self._free)
 
     def predict_proba_one(self, x: dict[Hashable, Any], **_: Any) -> dict[Any, float]:
         """Return the probabilities of False and True."""
@@ -157,7 +105,7 @@ class FtrlLogistic(base.Classifier):
         gradient = sigmoid(score + offset) - y
         self._touched.update(indices)
         step(found, gradient, *self._penalised)
-        step((self._bias,), gradient, *self._free)
+        step([self._bias], gradient, *self._free)
         return score
 
     def predict_indices(self, indices: Iterable[int]) -> float:

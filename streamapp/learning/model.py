@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import log
 
 from streamapp.errors import ConfigurationError
@@ -13,11 +13,11 @@ from streamapp.learning.first_place import FirstPlace
 from streamapp.learning.guard import Guard
 from streamapp.learning.model_rows import ModelHead, Row
 from streamapp.learning.model_settings import ContestSettings, ModelSettings
-from streamapp.learning.ranking_quality import OpenRequest, RankingQuality, RankingState
-from streamapp.learning.reservoir import Held
+from streamapp.learning.ranking_quality import RankingQuality
 from streamapp.learning.snapshots import Publication
 from streamapp.learning.staged_coordinate import BIAS
 from streamapp.learning.staging import StagedFtrl
+from streamapp.learning.states import Held, OpenRequest, RankingState
 from streamapp.signals import FeatureSpec
 
 OWN = ("model", "hour_old", "day_old")
@@ -65,7 +65,7 @@ class Model:
 
     def measure_anew(self) -> None:
         """Forget how well it did."""
-        self.metrics = tuple(Prequential(self._shared.half_life_examples) for _ in OWN)
+        self.metrics = [Prequential(self._shared.half_life_examples) for _ in OWN]
         self.ranking.restart()
 
     def begin(self, at_ms: int) -> None:
@@ -154,22 +154,27 @@ class Model:
         self.publication.at_ms = stream_time_ms
         self.news = False
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows that changed since the last call, and the head in any case."""
-        dirty = self._dirty
-        dirty.update(self.ftrl.take_dirty())
-        self._dirty = set()
-        yield self.id.encode(), model_rows.encode(self._head())
-        snapshot, published = self.ftrl.snapshot, self.publication.table.get
-        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
-        for index in sorted(dirty):
-            state, told = snapshot(index), published(index)
-            # A WeightRow, without building it. What readers still hold is known until they do not.
-            row = encode((version, told, state)) if state or told else None
-            yield f"{start}{index}".encode(), row
+    def rows(self) -> list[Row]:
+        """Return the rows that changed since the last call, and the head in any case."""
+        rows: list[Row] = [(self.id.encode(), model_rows.encode(self._head()))]
+        self._add_weights(rows)
+        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/q/"
         for request, opened in self.ranking.changed():
             row = None if opened is None else encode((version, opened))
-            yield f"{self.id}/q/{request}".encode(), row
+            rows.append(((start + request).encode(), row))
+        return rows
+
+    def _add_weights(self, rows: list[Row]) -> None:
+        dirty = self.ftrl.take_dirty()
+        dirty.update(self._dirty)
+        self._dirty = set()
+        ftrl, table = self.ftrl, self.publication.table
+        encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
+        for index in sorted(dirty):
+            state, told = ftrl.snapshot(index), table.get(index)
+            # A WeightRow, without building it. What readers still hold is known until they do not.
+            row = encode((version, told, state)) if state is not None or told else None
+            rows.append(((start + str(index)).encode(), row))
 
     def _head(self) -> ModelHead:
         spec, ftrl, told = self.spec, self.ftrl, self.publication
@@ -198,7 +203,8 @@ class Model:
     def restore_head(self, head: ModelHead) -> None:
         """Take the row of the model."""
         spec = self.spec
-        now, then = ((one.hash, one.seed, one.bits, one.buckets) for one in (spec, head))
+        now = (spec.hash, spec.seed, spec.bits, spec.buckets)
+        then = (head.hash, head.seed, head.bits, head.buckets)
         if now != then:
             raise ConfigurationError(
                 f"model {self.id} has learned with hash, seed, bits, buckets = {then}, "

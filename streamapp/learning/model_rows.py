@@ -25,13 +25,17 @@ from typing import TypeVar
 import msgspec
 
 from streamapp.errors import ConfigurationError
-from streamapp.learning.baselines import RateState
 from streamapp.learning.drift import DriftState
 from streamapp.learning.duel import BlockState, DuelState
-from streamapp.learning.evaluation import PrequentialState
-from streamapp.learning.ranking_quality import OpenRequest, RankingState
-from streamapp.learning.reservoir import ReservoirState, Slot
 from streamapp.learning.staged_coordinate import State
+from streamapp.learning.states import (
+    OpenRequest,
+    PrequentialState,
+    RankingState,
+    RateState,
+    ReservoirState,
+    Slot,
+)
 
 VERSION = 2
 

@@ -49,6 +49,8 @@ from sys import float_info
 
 import msgspec
 
+from streamapp.learning.states import OpenRequest, RankingState
+
 MAX_GAIN = 20.0
 """A click counts as at most so many."""
 
@@ -60,34 +62,6 @@ MAX_SLOTS = 500
 
 
 _DISCOUNTS = tuple(1.0 / log2(2 + before) for before in range(MAX_SLOTS))
-
-
-class OpenRequest(msgspec.Struct, array_like=True):
-    """A request whose slots are coming in; `number` counts requests as they begin.
-
-    Attributes:
-        slots: score and gain; empty for good once the request cannot be judged.
-    """
-
-    began_ms: int
-    number: int
-    judged: bool = True
-    slots: list[tuple[float, float]] = []
-
-
-class RankingState(msgspec.Struct, array_like=True):
-    """All but the open requests: stream time, requests begun and judged, the two decayed sums.
-
-    Attributes:
-        renewed: requests begun before the weights changed last.
-    """
-
-    at_ms: int = 0
-    begun: int = 0
-    judged: int = 0
-    gained: float = 0.0
-    best: float = 0.0
-    renewed: int = 0
 
 
 def discounted(slots: Sequence[tuple[float, float]]) -> float:
@@ -129,6 +103,8 @@ class RankingQuality:
         self._wait_ms = wait_ms
         self._capacity = capacity
         self._state = RankingState()
+        self._at_ms = 0
+        self._idle_until_ms = -1  # up to this stream time no wait is over
         self._open: OrderedDict[str, OpenRequest] = OrderedDict()
         self._touched: dict[str, None] = {}
 
@@ -139,8 +115,8 @@ class RankingQuality:
         *,
         at_ms: int,
         clicked: bool,
-        weight: float = 1.0,
         propensity: float | None,
+        weight: float = 1.0,
     ) -> None:
         """Take one labelled slot.
 
@@ -149,19 +125,21 @@ class RankingQuality:
             score: what the model would rank by, so as if shown in the first place, from before it
                 learned anything of this request.
             at_ms: stream time.
-            weight: above 1 if negatives are sampled.
             propensity: of the item at its place.
+            weight: above 1 if negatives are sampled.
         """
         self.advance(at_ms)
         opened = self._open.get(request)
         if opened is None:
             opened = self._begin(request)
         self._touched[request] = None
+        if not opened.judged:
+            return
         usable = weight == 1.0 and is_drawn(propensity) and len(opened.slots) < MAX_SLOTS
         if not usable or opened.number < self._state.renewed:
             opened.judged = False
             opened.slots = []
-        if opened.judged:
+        else:
             gain = min(1.0 / (propensity or 1.0), MAX_GAIN) if clicked else 0.0
             opened.slots.append((LAST if isnan(score) else score, gain))
 
@@ -169,7 +147,7 @@ class RankingQuality:
         if len(self._open) >= self._capacity:
             self._judge(next(iter(self._open)))
         state = self._state
-        opened = self._open[request] = OpenRequest(state.at_ms, state.begun)
+        opened = self._open[request] = OpenRequest(self._at_ms, state.begun)
         state.begun += 1
         return opened
 
@@ -195,13 +173,18 @@ class RankingQuality:
 
     def advance(self, at_ms: int) -> None:
         """Stream time is `at_ms` now: judge the requests whose wait is over."""
-        state = self._state
-        state.at_ms = max(state.at_ms, at_ms)
+        self._at_ms = max(self._at_ms, at_ms)
+        if self._at_ms > self._idle_until_ms:
+            self._judge_due()
+
+    def _judge_due(self) -> None:
         while self._open:
             oldest = next(iter(self._open))
-            if state.at_ms <= self._open[oldest].began_ms + self._wait_ms:
+            self._idle_until_ms = self._open[oldest].began_ms + self._wait_ms
+            if self._at_ms <= self._idle_until_ms:
                 return
             self._judge(oldest)
+        self._idle_until_ms = self._at_ms + self._wait_ms
 
     def _judge(self, request: str) -> None:
         slots = self._open.pop(request).slots
@@ -230,7 +213,7 @@ class RankingQuality:
 
     def snapshot(self) -> RankingState:
         """Return all but the open requests, for JSON."""
-        return msgspec.structs.replace(self._state)
+        return msgspec.structs.replace(self._state, at_ms=self._at_ms)
 
     def changed(self) -> Iterator[tuple[str, OpenRequest | None]]:
         """Yield the requests that changed or were judged (None) since the last call."""
@@ -240,5 +223,6 @@ class RankingQuality:
 
     def restore(self, state: RankingState, opened: Mapping[str, OpenRequest]) -> None:
         """Go on exactly from what `snapshot` and `changed` gave."""
-        self._state = msgspec.structs.replace(state)
+        self._state, self._at_ms = msgspec.structs.replace(state), state.at_ms
+        self._idle_until_ms = -1
         self._open = OrderedDict(sorted(opened.items(), key=lambda entry: entry[1].number))

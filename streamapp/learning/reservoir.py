@@ -13,35 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
+from streamapp.learning.states import Held, ReservoirState
 
 HALF_LIFE = 20_000.0
 """Examples after which one counts half in the share that had the outcome."""
 
 _HAD = 0.5
-
-
-class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One example: the coordinates that either model has on, the outcome, and the offset."""
-
-    coordinates: tuple[list[int], list[int]]
-    y: float
-    offset: float
-
-
-class Slot(msgspec.Struct, array_like=True):
-    """The row of a slot: what is held there, and what will be if the turn is accepted."""
-
-    version: int
-    held: Held | None
-    pending: Held | None
-
-
-class ReservoirState(msgspec.Struct, array_like=True):
-    """Examples without and with the outcome: of accepted turns, decayed, and of the present one."""
-
-    accepted: tuple[float, float] = (0.0, 0.0)
-    turn: tuple[int, int] = (0, 0)
 
 
 class Reservoir:

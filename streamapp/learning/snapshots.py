@@ -11,13 +11,13 @@ deletes it.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterable
+from zlib import crc32
 
 THRESHOLD = 1e-4
 """Changes of a weight smaller than this are withheld until they add up to it."""
 
-_ENTRY = struct.Struct("<Qd")
+_pack = struct.Struct("<Qd").pack
 
 
 def checksum_of(index: int, weight: float) -> int:
@@ -27,7 +27,7 @@ def checksum_of(index: int, weight: float) -> int:
     double. A table's checksum is the sum over its weights modulo 2^32, so it does not depend on
     their order and follows each change.
     """
-    return zlib.crc32(_ENTRY.pack(index, weight))
+    return crc32(_pack(index, weight))
 
 
 class WeightTable:
@@ -47,12 +47,14 @@ class WeightTable:
 
     def update(self, index: int, weight: float) -> None:
         """Set a weight; 0 removes it."""
-        former = self._weights.pop(index, None)
+        former = self._weights.get(index)
         if former is not None:
             self.checksum -= checksum_of(index, former)
         if weight:
             self._weights[index] = weight
             self.checksum += checksum_of(index, weight)
+        elif former is not None:
+            del self._weights[index]
         self.checksum %= 1 << 32
 
 

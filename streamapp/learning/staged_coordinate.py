@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from streamapp.learning.ftrl import Coordinate
+from typing import Final
 
-BIAS = -1
+from streamapp.learning.coordinate import Coordinate
+
+BIAS: Final = -1
 """The intercept, in place of a coordinate."""
 
-NEVER = -1
+NEVER: Final = -1
 
 State = tuple[float, float, int, float, float, int, float, int, float]
 """z, n, turn, old z, old n, hour, hour's weight, day, day's weight."""
@@ -47,6 +49,13 @@ class StagedCoordinate(Coordinate):
     def state(self) -> State:
         """All there is to restore."""
         return (
-            *(self.z, self.n, self.turn, self.old_z, self.old_n),
-            *(self.hour, self.hour_w, self.day, self.day_w),
+            self.z,
+            self.n,
+            self.turn,
+            self.old_z,
+            self.old_n,
+            self.hour,
+            self.hour_w,
+            self.day,
+            self.day_w,
         )

@@ -20,15 +20,17 @@ stream time are forgotten, by all copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from math import copysign
+from typing import Any, Final
 
-from streamapp.learning.ftrl import settle, sigmoid, step
+from streamapp.learning.coordinate import settle, sigmoid, step
 from streamapp.learning.model_settings import ModelSettings
 from streamapp.learning.staged_coordinate import BIAS, StagedCoordinate, State
 
-_MIX = 0x9E3779B1
-_HASHES = 1 << 32
+_MIX: Final = 0x9E3779B1
+_HASHES: Final = 1 << 32
+_LOW: Final = (1 << 16) - 1
 
 
 class StagedFtrl:
@@ -54,7 +56,7 @@ class StagedFtrl:
 
     def learn(
         self,
-        indices: Sequence[int],
+        indices: list[int],
         y: float,
         offset: float = 0.0,
         scale: float = 1.0,
@@ -78,39 +80,51 @@ class StagedFtrl:
             The scores (log-odds, without `offset`) from before learning: of the model, and then of
             the copies.
         """
-        held = self._coordinates.get
-        known = [found for index in indices if (found := held(index)) is not None]
-        if len(known) < len(indices):
-            self._admit(known, indices, draw, weight)
+        known = self._known(indices, draw, weight)
         mark, bias = self._mark, self._bias
         if bias.mark != mark:
             self._touch(bias)
         score = self._intercept_init + bias.w
+        hour = self._intercept_init + bias.hour_w
+        day = self._intercept_init + bias.day_w
         for coordinate in known:
             if coordinate.mark != mark:
                 self._touch(coordinate)
             score += coordinate.w
-        older = self._older(known) if copies else ()
-        gradient = (sigmoid(score + offset) - y) * scale
-        step(known, gradient, *self._penalised)
-        step((bias,), gradient, *self._free)
-        return score, *older
-
-    def _older(self, known: list[StagedCoordinate]) -> tuple[float, float]:
-        hour = self._intercept_init + self._bias.hour_w
-        day = self._intercept_init + self._bias.day_w
-        for coordinate in known:
             hour += coordinate.hour_w
             day += coordinate.day_w
-        return hour, day
+        gradient = (sigmoid(score + offset) - y) * scale
+        alpha, ridge, l1 = self._penalised
+        step(known, gradient, alpha, ridge, l1)
+        alpha, ridge, l1 = self._free
+        step([bias], gradient, alpha, ridge, l1)
+        return (score, hour, day) if copies else (score,)
+
+    def _known(self, indices: list[Any], draw: int, weight: float) -> list[StagedCoordinate]:
+        """Return the coordinates that are held, those just admitted last.
+
+        Indices are integers, and nothing that is computed with as long as it is only looked up.
+        """
+        held: dict[Any, StagedCoordinate] = self._coordinates
+        known: list[StagedCoordinate] = []
+        unknown: list[Any] = []
+        for index in indices:
+            found = held.get(index)
+            if found is not None:
+                known.append(found)
+            else:
+                unknown.append(index)
+        if unknown:
+            self._admit(known, unknown, draw, weight)
+        return known
 
     def _admit(
-        self, known: list[StagedCoordinate], indices: Sequence[int], draw: int, weight: float
+        self, known: list[StagedCoordinate], indices: list[int], draw: int, weight: float
     ) -> None:
         least = _HASHES * weight
         held, admission = self._coordinates, self._admission
         for index in indices:
-            if index not in held and ((draw ^ index) * _MIX) % _HASHES * admission < least:
+            if _mixed(draw ^ index) * admission < least:
                 held[index] = coordinate = StagedCoordinate(index)
                 known.append(coordinate)
 
@@ -174,7 +188,9 @@ class StagedFtrl:
 
     def turned(self) -> Iterator[tuple[int, float]]:
         """Yield the coordinates learned from in this turn, with their weights now."""
-        return ((one.index, one.w) for one in self._turned if one is not self._bias)
+        for one in self._turned:
+            if one is not self._bias:
+                yield one.index, one.w
 
     def accept(self, hour: int, day: int) -> list[int]:
         """End the turn with what it learned; return the coordinates that may have changed.
@@ -251,11 +267,11 @@ class StagedFtrl:
         pull = ridge + n**0.5 / alpha
         settle(one, -weight * pull - (copysign(l1, weight) if weight else 0.0), n, *rule)
 
-    def take_dirty(self) -> list[int]:
+    def take_dirty(self) -> set[int]:
         """Return the coordinates, never the intercept, that changed since this was last called."""
         dirty, self._dirty = self._dirty, []
         self._mark += 1
-        return list(dict.fromkeys(one.index for one in dirty if one is not self._bias))
+        return {one.index for one in dirty if one is not self._bias}
 
     def snapshot(self, index: int) -> State | None:
         """Return all there is to restore of a coordinate; None if it is not held."""
@@ -288,3 +304,10 @@ class StagedFtrl:
         """All is restored."""
         held = (self._bias, *self._coordinates.values())
         self._turned = [one for one in held if one.turn == self.turn]
+
+
+def _mixed(bits: int) -> int:
+    """Return `bits` · `_MIX` modulo 2^32, in halves, so that no product has more than 48 bits."""
+    low = (bits & _LOW) * _MIX
+    high = (bits >> 16 & _LOW) * _MIX & _LOW
+    return (low + (high << 16)) % _HASHES

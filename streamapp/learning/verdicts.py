@@ -21,8 +21,8 @@ from math import exp, log, log1p
 from typing import Literal
 
 from streamapp.learning import model_rows
+from streamapp.learning.coordinate import MAX_LOGIT
 from streamapp.learning.drift import LossDrift
-from streamapp.learning.ftrl import MAX_LOGIT
 from streamapp.learning.model import Model
 from streamapp.learning.model_rows import ContestHead, Counts, Row, Standing, TurnState
 from streamapp.learning.model_settings import ContestSettings

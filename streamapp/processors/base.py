@@ -64,6 +64,13 @@ class Cut:
         """Add output records that have their key in common."""
         self.outputs.setdefault(topic, []).extend([(key, value, key) for value in values])
 
+    def emit_together(
+        self, topic: str, records: Iterable[tuple[bytes, bytes | None]], partition_by: str
+    ) -> None:
+        """Add output records, key and value, that have their partition in common."""
+        by = partition_by.encode()
+        self.outputs.setdefault(topic, []).extend([(key, value, by) for key, value in records])
+
     @property
     def empty(self) -> bool:
         """True when there is nothing to write."""

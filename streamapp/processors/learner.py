@@ -17,7 +17,7 @@ before the request are left out from then on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from math import isfinite
 from re import fullmatch
@@ -143,9 +143,8 @@ class Learner:
         return rows
 
     def _publish(self, contest: Contest, model: Model, cut: Cut) -> None:
-        for index, weight in model.publish(cut.stream_time_ms):
-            record = None if weight == 0.0 else _weight(model, index, weight, cut)
-            cut.emit(WEIGHTS, f"{model.id}/{index}", record, partition_by=model.id)
+        due = model.publish(cut.stream_time_ms)
+        cut.emit_together(WEIGHTS, _weights(model, due, cut), partition_by=model.id)
         cut.emit(WEIGHTS, f"{model.id}/@epoch", _close(model, cut), partition_by=model.id)
         self._announce(contest, model, cut)
 
@@ -247,16 +246,23 @@ def _figures(contest: Contest) -> Iterable[Figure]:
         yield name, {"contest": contest.id}, float(count)
 
 
-def _weight(model: Model, index: int, weight: float, cut: Cut) -> bytes:
-    return _encode(
-        ModelWeight(
-            model=model.id,
-            feature=str(index),
-            weight=weight,
-            as_of_ms=model.as_of_ms,
-            computed_at_ms=cut.computed_at_ms,
-        )
-    )
+def _weights(
+    model: Model, due: list[tuple[int, float]], cut: Cut
+) -> Iterator[tuple[bytes, bytes | None]]:
+    name, as_of_ms, computed_at_ms = model.id, model.as_of_ms, cut.computed_at_ms
+    for index, weight in due:
+        feature, record = str(index), None
+        if weight != 0.0:
+            record = _encode(
+                ModelWeight(
+                    model=name,
+                    feature=feature,
+                    weight=weight,
+                    as_of_ms=as_of_ms,
+                    computed_at_ms=computed_at_ms,
+                )
+            )
+        yield f"{name}/{feature}".encode(), record
 
 
 def _close(model: Model, cut: Cut) -> bytes:

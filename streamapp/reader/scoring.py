@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from streamapp.features.serving import ViewerFeatures
-from streamapp.learning.ftrl import MAX_LOGIT
+from streamapp.learning.coordinate import MAX_LOGIT
 from streamapp.reader.eligible import Item
 from streamapp.reader.item_parts import ItemParts, Rows, Viewing
 from streamapp.reader.state import Champion

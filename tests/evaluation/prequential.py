@@ -23,9 +23,10 @@ import numpy as np
 from rich.table import Table
 
 from streamapp.features.decay import DAY_MS, HOUR_MS
-from streamapp.learning.baselines import RateBaselines
+from streamapp.learning.baselines import RATES, RateBaselines
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.features import Encoder
-from streamapp.learning.ftrl import FtrlLogistic, sigmoid
+from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.signals import FeatureSpec
 from tests.evaluation.scoring import Draws, Estimate, Shown, Vector
 
@@ -115,7 +116,7 @@ def foretell(plays: Sequence[Play], spec: FeatureSpec, prior: float) -> dict[str
     model = classifier(prior)
     copies = {name: FrozenCopy(model, period) for name, period in COPIES.items()}
     baselines = RateBaselines(7.0 * DAY_MS, prior, capacity=100_000)
-    found: dict[str, list[float]] = {n: [] for n in (MODEL, *RateBaselines.NAMES, *COPIES)}
+    found: dict[str, list[float]] = {n: [] for n in (MODEL, *RATES, *COPIES)}
     for play, indices in zip(plays, coordinates(plays, spec), strict=True):
         for name, copy in copies.items():
             found[name].append(copy.predict(indices, play.at_ms))

@@ -7,8 +7,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.features import Encoder
-from streamapp.learning.ftrl import FtrlLogistic, sigmoid
+from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.signals import FeatureSpec
 from tests.evaluation.prequential import (
     ALPHA,

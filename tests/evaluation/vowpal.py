@@ -27,7 +27,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from streamapp.learning.ftrl import FtrlLogistic, sigmoid
+from streamapp.learning.coordinate import sigmoid
+from streamapp.learning.ftrl import FtrlLogistic
 from tests import logs
 from tests.evaluation.kuairand import OUTCOMES, SPEC, in_order, plays
 from tests.evaluation.prequential import coordinates

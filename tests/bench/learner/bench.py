@@ -16,6 +16,7 @@ from time import process_time
 
 from rich.console import Console
 
+from streamapp import compiled
 from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner, LearnerSettings, decode_example
@@ -106,9 +107,10 @@ def run(plan: Plan, console: Console) -> None:
     """Measure, show, and keep the figures in build/bench."""
     cost = measure(plan)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"plan": asdict(plan), **asdict(cost)}, indent=1))
+    ran = "compiled" if compiled.modules() else "uncompiled"
+    RESULTS.write_text(json.dumps({"plan": asdict(plan), "ran": ran, **asdict(cost)}, indent=1))
     console.print(
-        f"learner: {cost.median:.1f} µs an example (least {cost.least:.1f}, of it "
+        f"learner, {ran}: {cost.median:.1f} µs an example (least {cost.least:.1f}, of it "
         f"{cost.cut:.1f} for rows and records), {1e6 / cost.median:,.0f} examples/s; "
         f"keep rate {plan.keep_rate}; {cost.rows:.1f} rows and {cost.records:.1f} records an "
         f"example; budget {BUDGET:.0f} µs; FTRL alone {cost.ftrl:.1f} µs"

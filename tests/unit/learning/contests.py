@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamapp.learning.contest import Contest
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.encoding import PairEncoder
-from streamapp.learning.ftrl import sigmoid
 from streamapp.learning.model_settings import ContestSettings
 from streamapp.learning.objectives import OBJECTIVES
 from streamapp.signals import Example, ModelMetrics

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.learning.baselines import RateBaselines, RateState, combined
+from streamapp.learning.baselines import RateBaselines, combined
+from streamapp.learning.states import RateState
 
 HALF_LIFE = 1000.0
 PRIOR = 0.05

@@ -16,7 +16,7 @@ from streamapp.learning.drift import DriftState, LossDrift
 
 streams = st.lists(st.floats(0.0, 2.0), max_size=60)
 coarse = st.lists(st.integers(0, 2_000).map(lambda loss: loss / 1_000), max_size=60)
-"""Blocks of these are alike or differ far more than by rounding, which the oracle does its way."""
+"""Blocks of these are alike or differ by far more than the rounding that the oracle does."""
 
 
 def excess_of(blocks: list[float], allowance: float, min_blocks: int) -> float:

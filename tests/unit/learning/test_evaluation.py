@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.learning.evaluation import Prequential, PrequentialState
+from streamapp.learning.evaluation import Prequential
+from streamapp.learning.states import PrequentialState
 
 Stream = list[tuple[float, bool, float]]
 
@@ -41,7 +42,7 @@ def auc_over_all_pairs(stream: Stream) -> float | None:
 def run(stream: Stream, half_life: float) -> Prequential:
     metric = Prequential(half_life)
     for probability, happened, weight in stream:
-        metric.update(probability, weight, happened=happened)
+        metric.update(probability, weight=weight, happened=happened)
     return metric
 
 
@@ -70,8 +71,8 @@ def test_a_metric_restored_from_json_goes_on_exactly(before, after, half_life):
     restored = Prequential(half_life)
     restored.restore(msgspec.json.decode(sent, type=PrequentialState))
     for probability, happened, weight in after:
-        metric.update(probability, weight, happened=happened)
-        restored.update(probability, weight, happened=happened)
+        metric.update(probability, weight=weight, happened=happened)
+        restored.update(probability, weight=weight, happened=happened)
     assert restored.snapshot() == metric.snapshot()
     assert restored.quality == metric.quality
 
@@ -114,7 +115,7 @@ def test_a_weight_counts_like_so_many_examples():
     for metric, weight, times in ((once, 3.0, 1), (thrice, 1.0, 3)):
         metric.update(0.2, happened=True)
         for _ in range(times):
-            metric.update(0.3, weight, happened=False)
+            metric.update(0.3, weight=weight, happened=False)
     assert once.log_loss == pytest.approx(thrice.log_loss, rel=1e-12)
     assert once.calibration == pytest.approx(thrice.calibration, rel=1e-12)
 

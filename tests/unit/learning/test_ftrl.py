@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from river import checks
 
 from streamapp.errors import ConfigurationError
-from streamapp.learning.ftrl import FtrlLogistic, sigmoid
+from streamapp.learning.coordinate import sigmoid
+from streamapp.learning.ftrl import FtrlLogistic
 
 INTERCEPT = "the intercept"
 

@@ -9,12 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.learning.ranking_quality import (
-    OpenRequest,
-    RankingQuality,
-    RankingState,
-    discounted,
-)
+from streamapp.learning.ranking_quality import RankingQuality, discounted
+from streamapp.learning.states import OpenRequest, RankingState
 
 # request, score, clicked, weight, propensity, ms since the slot before
 Slot = tuple[str, float, bool, float, float | None, int]

@@ -4,8 +4,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.learning.evaluation import Prequential, PrequentialState
+from streamapp.learning.evaluation import Prequential
 from streamapp.learning.sliced import OTHER, RESOLUTION, SlicedPrequential
+from streamapp.learning.states import PrequentialState
 
 DIMENSIONS = ("surface", "device")
 HALF_LIFE = 7.5
@@ -26,7 +27,7 @@ streams = st.lists(
 
 def run(stream, sliced: SlicedPrequential) -> None:
     for given_values, probability, weight, happened in stream:
-        sliced.update(given_values, probability, weight, happened=happened)
+        sliced.update(given_values, probability, weight=weight, happened=happened)
 
 
 def expected(stream, capacity: int):
@@ -42,7 +43,7 @@ def expected(stream, capacity: int):
                 own.append(value)
             name = value if value in own else OTHER
             metric = found[dimension].setdefault(name, Prequential(HALF_LIFE, RESOLUTION))
-            metric.update(probability, weight, happened=happened)
+            metric.update(probability, weight=weight, happened=happened)
     return {
         dimension: {name: metric.quality for name, metric in slices.items()}
         for dimension, slices in found.items()
