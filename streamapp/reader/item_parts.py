@@ -1,34 +1,42 @@
 """Coordinates of many items for one viewer: what they share is computed once.
 
-The coordinates of an item shown to a viewer come of three kinds of feature::
+The coordinates of an item shown to a viewer come of these kinds of feature::
 
-    shared    viewer, surface, position, device, what the viewer did of late    once a request
-    own       item, category, creator_id, ctr, velocity, …           once, until its signal changes
-    of both   same_category, affinity_category, query_match, crosses            once an item
+    shared         viewer, surface, position, device, what the viewer did of late   once a request
+    own            item, category, creator_id, ctr, velocity, …     once, until its signal changes
+    of a category  same_category, affinity_category               once a request and category
+    of a creator   affinity_creator                               once a request and creator
+    of both        query_match                                    once an item
 
-Together they are those that `Encoder.indices` gives for all features at once, at position 1: each
-coordinate once, though several tokens may fall on it.
+A cross is of the kind that its two sides make together: viewer and category make a category's,
+category and creator both's. Together they are those that `Encoder.indices` gives for all features
+at once, at position 1: each coordinate once, though several tokens may fall on it.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from streamapp.events import CatalogItem
 from streamapp.features.serving import (
     GROUPS,
+    ITEM_SIGNALS,
     Features,
     ViewerFeatures,
-    features_of_both,
     item_features,
+    of_category,
+    of_creator,
+    of_title,
 )
-from streamapp.learning.features import Encoder
-from streamapp.reader.tokens import Tokens
+from streamapp.learning.features import MAX_BITS, Encoder
+from streamapp.reader.tokens import Named, Tokens
 from streamapp.reader.weights import Coordinates
 from streamapp.signals import ItemSignal
 
@@ -37,52 +45,76 @@ OF_ITEM = frozenset(
 )
 """Features that depend on the item alone."""
 
+_SIDES = {
+    **dict.fromkeys(OF_ITEM | {"query_match"}, "both"),
+    **dict.fromkeys(
+        ("category", "same_category", "affinity_category", "affinity_category_6h"), "category"
+    ),
+    **dict.fromkeys(("creator_id", "affinity_creator", "affinity_creator_6h"), "creator_id"),
+}
+"""What makes a feature together with the viewer; those that nothing but the viewer makes are not
+listed."""
 
-class Catalogued(NamedTuple):
+
+_SIZE = 8
+"""Bytes of a packed coordinate."""
+
+_HASHED = (1 << MAX_BITS) - 1
+
+
+def kind_of(cross: tuple[str, str]) -> str:
+    """Return what a cross depends on: shared, own, category, creator_id or both."""
+    if OF_ITEM.issuperset(cross):
+        return "own"
+    sides = {_SIDES[name] for name in cross if name in _SIDES}
+    return "both" if len(sides) > 1 else next(iter(sides), "shared")
+
+
+class Catalogued(msgspec.Struct, frozen=True, gc=False):
     """What the catalog alone makes of an item.
 
     Attributes:
-        features: by name.
-        named: their tokens, and that of the item itself, by name.
-        on: coordinates of these.
+        category, creator_id, title: as the catalog has them.
+        on: coordinates of its tokens, and of that of the item itself, packed.
+        crossed: those tokens that are crossed item by item, by name.
     """
 
-    features: Features
-    named: dict[str, str]
-    on: list[int]
+    category: str | None
+    creator_id: str | None
+    title: str | None
+    on: bytes
+    crossed: Named
 
 
-class ItemPart(NamedTuple):
+class ItemPart(msgspec.Struct, frozen=True, gc=False):
     """What is the same whoever an item is shown to.
 
     Attributes:
         signal, known: what it was made from.
         catalogued: of the latter.
-        features: by name.
-        title: of the catalog.
-        own: coordinates of its tokens, and of the crosses among them.
-        crossed: tokens that are crossed with others, by name.
+        own: coordinates of all its tokens, and of the crosses among them, packed.
+        crossed: those tokens that are crossed item by item, by name.
     """
 
     signal: ItemSignal | None
     known: CatalogItem | None
     catalogued: Catalogued
-    features: Features
-    title: str | None
-    own: frozenset[int]
-    crossed: dict[str, str]
+    own: bytes
+    crossed: Named
 
 
 class ItemParts:
     """Parts of items as one encoder has them; of too many the oldest are forgotten."""
 
     def __init__(self, encoder: Encoder, capacity: int) -> None:
-        spec = encoder.spec
         self.encoder = encoder
         self.tokens = Tokens(encoder)
-        self.crosses = [cross for cross in spec.crosses if not OF_ITEM.issuperset(cross)]
-        self.crossed = [name for name in spec.names if any(name in c for c in self.crosses)]
-        self._own_crosses = [cross for cross in spec.crosses if OF_ITEM.issuperset(cross)]
+        self.crosses = {
+            kind: [cross for cross in encoder.spec.crosses if kind_of(cross) == kind]
+            for kind in ("shared", "own", "category", "creator_id", "both")
+        }
+        by_item = chain.from_iterable(self.crosses["own"] + self.crosses["both"])
+        self._crossed = OF_ITEM.intersection(by_item)
         self._capacity = capacity
         # Oldest first; a plain dict finds its first slowly after deletions.
         self._parts: OrderedDict[str, ItemPart] = OrderedDict()
@@ -102,25 +134,29 @@ class ItemParts:
         return part
 
     def _catalogued(self, item_id: str, known: CatalogItem | None) -> Catalogued:
-        features = item_features(known, None)
-        return Catalogued(features, *self.tokens.tell({**features, "item": item_id}))
+        named, on = self.tokens.tell(item_features(known, None))
+        token, coordinate = self.tokens.make("item", item_id)
+        if token:
+            named["item"] = token
+            on.append(coordinate)
+        crossed = {name: named[name] for name in self._crossed if name in named}
+        if known is None:
+            return Catalogued(None, None, None, _packed(on), crossed)
+        return Catalogued(known.category, known.creator_id, known.title, _packed(on), crossed)
 
     def _make(
         self, known: CatalogItem | None, signal: ItemSignal | None, catalogued: Catalogued
     ) -> ItemPart:
-        rates = item_features(None, signal)
-        named, on = self.tokens.tell(rates)
-        named |= catalogued.named
-        crosses = self.tokens.cross(named, self._own_crosses) if self._own_crosses else []
-        return ItemPart(
-            signal,
-            known,
-            catalogued,
-            catalogued.features | rates,
-            None if known is None else known.title,
-            frozenset((*catalogued.on, *on, *crosses)),
-            {name: named[name] for name in self.crossed if name in named},
-        )
+        told = [] if signal is None else self.tokens.of_rates(signal)
+        own = catalogued.on + _packed([on for _, on in told if on >= 0])
+        crossed = catalogued.crossed
+        if self._crossed:
+            rates = zip(ITEM_SIGNALS, told, strict=False)
+            crossed = crossed | {
+                n: token for n, (token, _) in rates if token and n in self._crossed
+            }
+            own += _packed(self.tokens.cross(crossed, self.crosses["own"]))
+        return ItemPart(signal, known, catalogued, own, crossed)
 
 
 class Rows(NamedTuple):
@@ -139,6 +175,21 @@ class Rows(NamedTuple):
     among: int
 
 
+class _Made(msgspec.Struct, frozen=True, gc=False):
+    """What the viewer and something that items have in common make together.
+
+    Attributes:
+        named: tokens by name, that of what they have in common among them.
+        on: coordinates of the others, and of their crosses, packed.
+    """
+
+    named: Named
+    on: bytes
+
+
+_NOTHING_MADE = _Made({}, b"")
+
+
 class Viewing:
     """One viewer looking at one surface."""
 
@@ -147,39 +198,94 @@ class Viewing:
     ) -> None:
         self._viewer = viewer
         self._tokens = parts.tokens
-        known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": 1}
-        within = [cross for cross in parts.crosses if known.keys() >= set(cross)]
-        named, on = parts.tokens.tell(known)
-        self._on = frozenset(on + parts.tokens.cross(named, within))
-        self._named = {name: token for name, token in named.items() if name in parts.crossed}
-        self._crosses = [cross for cross in parts.crosses if cross not in within]
+        self._crosses = parts.crosses
+        known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": "1"}
+        self._named, on = self._tokens.tell(known)
+        on += self._tokens.cross(self._named, self._crosses["shared"])
+        self._on: Coordinates = np.array(sorted(set(on)), dtype=np.int64)
+        self._around = {name: self._shared_sides(name) for name in ("category", "creator_id")}
+        self._by_item = bool(viewer.words or self._crosses["both"])
+        self._categories: dict[str | None, _Made] = {}
+        self._creators: dict[str | None, _Made] = {}
 
     def rows(self, parts: Sequence[ItemPart]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
-        on = [self._of(part) for part in parts]
-        return Rows(
-            _array(sorted(self._on)),
-            np.repeat(np.arange(len(on)), _array([len(of_one) for of_one in on])),
-            _array(list(chain.from_iterable(on))),
-            len(on),
-        )
+        packed = [self._of(part) for part in parts]
+        lengths = np.array([len(of_one) for of_one in packed], dtype=np.int64)
+        items = np.repeat(np.arange(len(packed)), lengths // _SIZE)
+        on = _unpacked(b"".join(packed))
+        return Rows(self._on, *_each_once(items, on, self._on), len(packed))
 
-    def _of(self, part: ItemPart) -> list[int]:
-        """Return the coordinates that are on for an item and not shared, each once."""
-        own, shared = part.own, self._on
-        found = [*own, *self._both(part)]
-        if len(set(found)) == len(found) and shared.isdisjoint(found):
-            return found
-        return [index for index in dict.fromkeys(found) if index not in shared]
+    def _of(self, part: ItemPart) -> bytes:
+        """Return the coordinates that are on for an item, without those of every item, packed."""
+        item = part.catalogued
+        category = self._categories.get(item.category) or self._of_category(item.category)
+        creator = self._creators.get(item.creator_id) or self._of_creator(item.creator_id)
+        on = part.own + category.on + creator.on
+        return on + self._of_both(part, category, creator) if self._by_item else on
 
-    def _both(self, part: ItemPart) -> list[int]:
-        """Return the coordinates of what an item and the viewer make together."""
-        known = features_of_both(self._viewer, part.features, part.title)
-        named, on = self._tokens.tell(known)
-        named |= part.crossed
-        named |= self._named
-        return on + self._tokens.cross(named, self._crosses)
+    def _of_category(self, category: str | None) -> _Made:
+        known = of_category(self._viewer, category)
+        made = self._categories[category] = self._make("category", category, known)
+        return made
+
+    def _of_creator(self, creator_id: str | None) -> _Made:
+        known = of_creator(self._viewer, creator_id)
+        made = self._creators[creator_id] = self._make("creator_id", creator_id, known)
+        return made
+
+    def _make(self, name: str, value: str | None, known: Features) -> _Made:
+        """Return what the viewer and all items make that have this category or creator."""
+        if value is None:
+            return _NOTHING_MADE
+        token, _ = self._tokens.of_text(name, value)
+        named = {name: token} if token else {}
+        on = self._tokens.cross_all(token, self._around[name]) if token else []
+        if known:
+            others, more = self._tokens.tell(known)
+            named |= others
+            crosses = [cross for cross in self._crosses[name] if not known.keys().isdisjoint(cross)]
+            on += more + self._tokens.cross(self._named | named, crosses)
+        return _Made(named, _packed(on))
+
+    def _shared_sides(self, name: str) -> list[tuple[str, str]]:
+        """Return what stands before and after the token of `name` where it is crossed."""
+        named, sides = self._named, []
+        for one, other in self._crosses[name]:
+            if one in named and other == name:
+                sides.append((f"{named[one]}×", ""))
+            elif one == name and other in named:
+                sides.append(("", f"×{named[other]}"))
+        return sides
+
+    def _of_both(self, part: ItemPart, category: _Made, creator: _Made) -> bytes:
+        named, on = self._tokens.tell(of_title(self._viewer, part.catalogued.title))
+        if self._crosses["both"]:
+            named |= self._named | category.named | creator.named | part.crossed
+            on += self._tokens.cross(named, self._crosses["both"])
+        return _packed(on)
 
 
-def _array(numbers: Sequence[int]) -> Coordinates:
-    return np.array(numbers, dtype=np.int64)
+def _each_once(
+    items: Coordinates, on: Coordinates, shared: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Return the coordinates of items, each once an item, and without those of every item.
+
+    Several tokens seldom fall on one coordinate.
+    """
+    both = (items << MAX_BITS) | on
+    both.sort()
+    again = both[1:] == both[:-1]
+    if again.any():
+        both = both[np.append(True, ~again)]
+        items, on = both >> MAX_BITS, both & _HASHED
+    elsewhere = np.isin(on, shared, invert=True)
+    return (items, on) if elsewhere.all() else (items[elsewhere], on[elsewhere])
+
+
+def _packed(numbers: Sequence[int]) -> bytes:
+    return array("q", numbers).tobytes()
+
+
+def _unpacked(numbers: bytes) -> Coordinates:
+    return np.frombuffer(numbers, dtype=np.int64)
