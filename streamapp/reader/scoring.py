@@ -39,7 +39,7 @@ class Scorer:
     ) -> dict[str, Numbers]:
         """Return the probability of each item, by objective."""
         rows: dict[FeatureSpec, Rows] = {}
-        found = {}
+        found: dict[str, Numbers] = {}
         for objective, champion in champions.items():
             spec = champion.encoder.spec
             if spec not in rows:
