@@ -9,8 +9,9 @@ import numpy as np
 from streamapp.features.serving import ViewerFeatures
 from streamapp.learning.ftrl import MAX_LOGIT
 from streamapp.reader.eligible import Item
-from streamapp.reader.item_parts import ItemParts, Rows, Viewing
+from streamapp.reader.item_parts import ItemParts
 from streamapp.reader.state import Champion
+from streamapp.reader.viewing import Rows, Viewing
 from streamapp.reader.weights import Numbers
 from streamapp.signals import FeatureSpec
 

@@ -59,10 +59,6 @@ class Tokens:
                 on.append(told[1])
         return named, on
 
-    def of_text(self, name: str, value: str) -> Told:
-        """Return the token of a text; the coordinate is −1 if there is none."""
-        return self._told.get((name, value)) or self._hold(name, value)
-
     def of_rates(self, signal: ItemSignal) -> list[Told]:
         """Return the tokens of the rates of a signal, as `item_features` rounds them.
 
@@ -96,11 +92,6 @@ class Tokens:
             for one, other in crosses
             if one in named and other in named
         ]
-
-    def cross_all(self, token: str, around: Sequence[tuple[str, str]]) -> list[int]:
-        """Return the coordinates of the crosses of one token, by what stands around it in each."""
-        coordinate = self._encoder.coordinate
-        return [coordinate(f"{before}{token}{after}") for before, after in around]
 
     def _learn(self, octave: int, name: str, value: float) -> Told:
         told = self._octaves[name][octave] = self.make(name, value)

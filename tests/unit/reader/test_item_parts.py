@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from streamapp.events import CatalogItem
 from streamapp.features.serving import GROUPS, features, item_features, viewer_features
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
-from streamapp.reader.item_parts import OF_ITEM, ItemParts, Viewing, kind_of
+from streamapp.reader.item_parts import OF_ITEM, ItemParts, kind_of
+from streamapp.reader.viewing import Viewing
 from streamapp.signals import FeatureSpec, Habits, ItemSignal, ViewerSession, ViewerSignal
 from tests.unit.reader.worlds import NOW_MS, item_signal, viewer_signal
 
