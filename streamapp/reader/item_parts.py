@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
-from struct import pack
+from struct import Struct
 
 import msgspec
 
@@ -155,4 +156,9 @@ class ItemParts:
 
 def packed(coordinates: Sequence[int]) -> bytes:
     """Return coordinates as the bytes of an array of them."""
-    return pack(f"{len(coordinates)}q", *coordinates)
+    return _packer(len(coordinates)).pack(*coordinates)
+
+
+@cache
+def _packer(coordinates: int) -> Struct:
+    return Struct(f"{coordinates}q")

@@ -54,7 +54,7 @@ class Tokens:
             else:
                 octave = half_octave(value)
                 told = self._octaves[name].get(octave) or self._learn(octave, name, value)
-            if told is not _NONE:
+            if told[1] >= 0:
                 named[name] = told[0]
                 on.append(told[1])
         return named, on

@@ -46,21 +46,6 @@ class Rows(NamedTuple):
     among: int
 
 
-class _Made:
-    """What the viewer and something that items have in common make together.
-
-    Attributes:
-        named: tokens by name, that of what they have in common among them.
-        on: coordinates of the others, and of their crosses, packed.
-    """
-
-    __slots__ = ("named", "on")
-
-    def __init__(self, named: Named, on: bytes) -> None:
-        self.named = named
-        self.on = on
-
-
 class Viewing:
     """One viewer looking at one surface."""
 
@@ -77,8 +62,9 @@ class Viewing:
         self._on: Coordinates = np.array(sorted(set(on)), dtype=np.int64)
         self._around = {name: self._shared_sides(name) for name in ("category", "creator_id")}
         self._by_item = bool(viewer.words or self._crosses["both"])
-        self._categories: dict[str | None, _Made] = {}
-        self._creators: dict[str | None, _Made] = {}
+        self._categories: dict[str | None, bytes] = {}
+        self._creators: dict[str | None, bytes] = {}
+        self._crossed: dict[tuple[str, str | None], Named] = {}
 
     def rows(self, parts: Sequence[ItemPart]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
@@ -97,32 +83,33 @@ class Viewing:
         creator = self._creators.get(item.creator_id)
         if creator is None:
             creator = self._creators[item.creator_id] = self._of_creator(item)
-        on = part.own + category.on + creator.on
-        return on + self._of_both(part, category, creator) if self._by_item else on
+        on = part.own + category + creator
+        return on + self._of_both(part) if self._by_item else on
 
-    def _of_category(self, item: Catalogued) -> _Made:
+    def _of_category(self, item: Catalogued) -> bytes:
         """Return what the viewer and all items of a category make."""
         known = of_category(self._viewer, item.category)
-        return self._make("category", item.category_token, known)
+        return self._make("category", item.category, item.category_token, known)
 
-    def _of_creator(self, item: Catalogued) -> _Made:
+    def _of_creator(self, item: Catalogued) -> bytes:
         """Return what the viewer and all items of a creator make."""
         known = of_creator(self._viewer, item.creator_id)
-        return self._make("creator_id", item.creator_token, known)
+        return self._make("creator_id", item.creator_id, item.creator_token, known)
 
-    def _make(self, name: str, token: str, known: Features) -> _Made:
-        named: Named = {}
-        on: list[int] = []
+    def _make(self, name: str, value: str | None, token: str, known: Features) -> bytes:
+        """Return the coordinates of some features that go with a token, and of its crosses."""
+        on = []
         if token:
-            named[name] = token
-            for before, after in self._around[name]:
-                on.append(self._coordinate(before + token + after))
-        if known:
-            others, more = self._tokens.tell(known)
-            named |= others
+            coordinate = self._coordinate
+            on = [coordinate(before + token + after) for before, after in self._around[name]]
+        if known or self._crosses["both"]:
+            named, more = self._tokens.tell(known)
+            if token:
+                named[name] = token
+            self._crossed[name, value] = named
             crosses = [cross for cross in self._crosses[name] if not known.keys().isdisjoint(cross)]
             on += more + self._tokens.cross(self._named | named, crosses)
-        return _Made(named, packed(on))
+        return packed(on)
 
     def _shared_sides(self, name: str) -> list[tuple[str, str]]:
         """Return what stands before and after the token of `name` where it is crossed."""
@@ -134,10 +121,13 @@ class Viewing:
                 sides.append(("", f"×{named[other]}"))
         return sides
 
-    def _of_both(self, part: ItemPart, category: _Made, creator: _Made) -> bytes:
-        named, on = self._tokens.tell(of_title(self._viewer, part.catalogued.title))
+    def _of_both(self, part: ItemPart) -> bytes:
+        item = part.catalogued
+        named, on = self._tokens.tell(of_title(self._viewer, item.title))
         if self._crosses["both"]:
-            named |= self._named | category.named | creator.named | part.crossed
+            named |= self._named | part.crossed
+            named |= self._crossed["category", item.category]
+            named |= self._crossed["creator_id", item.creator_id]
             on += self._tokens.cross(named, self._crosses["both"])
         return packed(on)
 
