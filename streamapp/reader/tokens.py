@@ -6,9 +6,10 @@ looked up as they are, and positive numbers by their half octave.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import frexp
+from math import exp2
 from operator import attrgetter
 
 from streamapp.features.serving import ITEM_SIGNALS, three_digits
@@ -29,10 +30,24 @@ Crosses = Sequence[tuple[str, str]]
 _NONE: Told = ("", -1)
 """For a feature that has no token."""
 
-_LOW, _HIGH = (0.505, 0.7), (0.715, 0.99)
-"""Mantissas that stay in their half octave, √½ between the two, when rounded to three digits."""
+OCTAVES = range(-60, 61)
+"""Half octaves that rates mostly lie in: 2^−30 to 2^30."""
 
 _rates_of = attrgetter(*ITEM_SIGNALS)
+
+
+def _least(octave: int) -> float:
+    """Return the least number that lies in a half octave, or beyond, when rounded as rates are."""
+    below, high = 0.98 * exp2(octave / 2), 1.02 * exp2(octave / 2)
+    while below < (middle := (below + high) / 2) < high:
+        if half_octave(three_digits(middle)) < octave:
+            below = middle
+        else:
+            high = middle
+    return high
+
+
+_BOUNDS = [_least(octave) for octave in (*OCTAVES, OCTAVES.stop)]
 
 
 class Tokens:
@@ -43,7 +58,7 @@ class Tokens:
         self._largest = 0.99 * encoder.largest
         self._told: dict[tuple[str, float | str], Told] = {}
         self._octaves: defaultdict[str, dict[int, Told]] = defaultdict(dict)
-        self._rates = [(name, self._octaves[name]) for name in ITEM_SIGNALS]
+        self._rates = [(name, self._by_bound(name)) for name in ITEM_SIGNALS]
 
     def tell(self, features: Mapping[str, float | str]) -> tuple[Named, list[int]]:
         """Return the tokens of features by name, and their coordinates in the same order."""
@@ -60,24 +75,11 @@ class Tokens:
         return named, on
 
     def of_rates(self, signal: ItemSignal) -> list[Told]:
-        """Return the tokens of the rates of a signal, as `item_features` rounds them.
-
-        Rounding moves a rate by half a percent, so it matters only next to another half octave.
-        """
-        told = []
-        for (name, octaves), rate in zip(self._rates, _rates_of(signal)):  # noqa: B905 - as many
-            if not 0.0 < rate <= self._largest:
-                told.append(self.make(name, three_digits(rate)))
-                continue
-            mantissa, exponent = frexp(rate)
-            if _LOW[0] < mantissa < _LOW[1]:
-                octave = 2 * exponent - 2
-            elif _HIGH[0] < mantissa < _HIGH[1]:
-                octave = 2 * exponent - 1
-            else:
-                octave = half_octave(three_digits(rate))
-            told.append(octaves.get(octave) or self._learn(octave, name, three_digits(rate)))
-        return told
+        """Return the tokens of the rates of a signal, as `item_features` rounds them."""
+        return [
+            told[bisect_right(_BOUNDS, rate)] or self.make(name, three_digits(rate))
+            for (name, told), rate in zip(self._rates, _rates_of(signal), strict=True)
+        ]
 
     def make(self, name: str, value: float | str) -> Told:
         """Return the token of a feature that hardly comes again; the coordinate is −1 if none."""
@@ -92,6 +94,16 @@ class Tokens:
             for one, other in crosses
             if one in named and other in named
         ]
+
+    def _by_bound(self, name: str) -> list[Told | None]:
+        """Return the token of a rate in each half octave, None where it depends on the rate."""
+        told = [
+            self.make(name, exp2(octave / 2 + 0.25))
+            if exp2(octave / 2 + 0.5) < self._largest
+            else None
+            for octave in OCTAVES
+        ]
+        return [None, *told, None]
 
     def _learn(self, octave: int, name: str, value: float) -> Told:
         told = self._octaves[name][octave] = self.make(name, value)
