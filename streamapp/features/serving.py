@@ -220,18 +220,31 @@ def features(viewer: ViewerFeatures, item: Features, title: str | None = None) -
 
 def features_of_both(viewer: ViewerFeatures, item: Features, title: str | None = None) -> Features:
     """Return those features that neither the viewer nor the item has alone."""
+    category, creator = _text(item, "category"), _text(item, "creator_id")
+    return of_category(viewer, category) | of_creator(viewer, creator) | of_title(viewer, title)
+
+
+def of_category(viewer: ViewerFeatures, category: str | None) -> Features:
+    """Return the features that a viewer and any item of a category make together."""
     known: Features = {}
-    category, creator = item.get("category"), item.get("creator_id")
     if category is not None:
         if "last_category" in viewer.shared:
             known["same_category"] = int(category == viewer.shared["last_category"])
         if category in viewer.categories:
             known |= viewer.categories[category]
-    if creator in viewer.creators:
-        known |= viewer.creators[creator]
-    if viewer.words and title:
-        known["query_match"] = share(matches(viewer.words, title), len(viewer.words))
     return known
+
+
+def of_creator(viewer: ViewerFeatures, creator_id: str | None) -> Features:
+    """Return the features that a viewer and any item of a creator make together."""
+    return {} if creator_id is None else viewer.creators.get(creator_id, {})
+
+
+def of_title(viewer: ViewerFeatures, title: str | None) -> Features:
+    """Return the features that a query and an item's title make together."""
+    if not (viewer.words and title):
+        return {}
+    return {"query_match": share(matches(viewer.words, title), len(viewer.words))}
 
 
 def three_digits(value: float) -> float:
@@ -284,6 +297,11 @@ def sixteenths(affinity: float) -> int:
     [16, 8, 1, 0]
     """
     return round(affinity * 16.0)
+
+
+def _text(item: Features, name: str) -> str | None:
+    value = item.get(name)
+    return None if value is None else str(value)
 
 
 def _left(

@@ -74,6 +74,7 @@ class Encoder:
 
     Attributes:
         refused: values refused since the encoder was built.
+        largest: magnitudes beyond it are refused.
 
     Raises:
         ConfigurationError: the spec names a hash or buckets unknown here, crosses something with
@@ -85,9 +86,10 @@ class Encoder:
         self.spec = spec
         self.refused = 0
         self._seed = spec.seed
-        self._largest = min(spec.max_magnitude, sys.float_info.max)
+        self.largest = min(spec.max_magnitude, sys.float_info.max)
         self._mask = (1 << spec.bits) - 1
         self._prefixes = tuple((name, name + "=") for name in spec.names)
+        self._names = frozenset(spec.names)
 
     def coordinate(self, token: str) -> int:
         """Return the coordinate of a token."""
@@ -141,7 +143,7 @@ class Encoder:
             "surface": surface,
             "position": str(min(position, self.spec.last_position)),
         }
-        longest, least, most = self.spec.max_length, 0.0, self._largest
+        longest, least, most = self.spec.max_length, 0.0, self.largest
         tokens: dict[str, str] = {}
         for name, prefix in self._prefixes:
             value = values.get(name)
@@ -159,9 +161,23 @@ class Encoder:
                     tokens[name] = prefix + bucket
         return tokens
 
+    def token(self, name: str, value: float | str) -> str | None:
+        """Return the token of one feature, as `named` has it; None if it has none."""
+        if name not in self._names:
+            return None
+        if name == "position":
+            value = str(min(int(value), self.spec.last_position))
+        if not isinstance(value, str):
+            bucket = self._bucket(value)
+            return None if bucket is None else f"{name}={bucket}"
+        if len(value) > self.spec.max_length:
+            self.refused += 1
+            return None
+        return f"{name}={value}" if value else None
+
     def _bucket(self, value: float) -> str | None:
         magnitude = abs(value)
-        if 0 < magnitude <= self._largest:
+        if 0 < magnitude <= self.largest:
             octave = half_octave(magnitude)
             return f"^{octave}" if value > 0 else f"-^{octave}"
         if magnitude == 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from streamapp.events import CatalogItem
 from streamapp.reader.items import Items, is_active
@@ -12,30 +13,21 @@ from streamapp.reader.request import Options
 from streamapp.signals import ItemSignal, ViewerSignal
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """A candidate that may be shown.
 
     Attributes:
         known: what the catalog says of it.
         signal: None without one, and when it is stale.
+        category, creator_id: of the catalog, or else of the signal.
     """
 
     item_id: str
     known: CatalogItem | None
     signal: ItemSignal | None
     stale: bool
-
-    @property
-    def category(self) -> str | None:
-        """Of the catalog, or else of the signal."""
-        told = self.known or self.signal
-        return None if told is None else told.category
-
-    @property
-    def creator_id(self) -> str | None:
-        """Of the catalog, or else of the signal."""
-        told = self.known or self.signal
-        return None if told is None else told.creator_id
+    category: str | None
+    creator_id: str | None
 
 
 def eligible(
@@ -49,15 +41,22 @@ def eligible(
     barred = _barred(viewer, options)
     stale_ms = at_ms - options.stale_item_ms
     items, left_out = [], Counter[str]()
+    known_of, signal_of = held.catalog.get, held.signal
     for item_id in dict.fromkeys(candidates):
-        known, signal = held.catalog.get(item_id), held.signal(item_id)
+        known, signal = known_of(item_id), signal_of(item_id)
         if item_id in barred:
             left_out[barred[item_id]] += 1
         elif not (options.show_inactive or is_active(known, signal, at_ms)):
             left_out["inactive"] += 1
         else:
             stale = signal is not None and signal.as_of_ms < stale_ms
-            items.append(Item(item_id, known, None if stale else signal, stale))
+            if stale:
+                signal = None
+            told = known or signal
+            category, creator_id = (
+                (None, None) if told is None else (told.category, told.creator_id)
+            )
+            items.append(Item(item_id, known, signal, stale, category, creator_id))
     return items, left_out
 
 

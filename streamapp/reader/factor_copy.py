@@ -1,7 +1,6 @@
 """A reader's copy of viewer and item factors: one whole version at a time.
 
-As with weights (`streamapp.reader.weight_copy`), rows wait until the closing record of their
-version comes, and are applied in one step if number and checksum of all rows are as it says.
+Rows wait until the closing record of their version comes; see `streamapp.reader.version_copy`.
 
 Items lie in one matrix, a row each, bias first: the items that suit a viewer best are found by one
 product. The row of an item that is gone is used again for the next new one.
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from streamapp.errors import Rejection
 from streamapp.events import decoder
 from streamapp.learning.factor_table import KINDS, Kind, Row, checksum_of, row_of
+from streamapp.reader.version_copy import VersionCopy
 from streamapp.signals import FactorsClose
 
 
@@ -32,24 +32,14 @@ _decode_factor = decoder(_Factor, "models.factors")
 _decode_close = decoder(FactorsClose, "models.factors")
 
 
-class FactorCopy:
-    """The factors of one model.
-
-    Attributes:
-        close: closing record of the version in use; None before the first whole one.
-        applied: versions taken so far.
-        torn: closing records in a row that did not fit what was read.
-    """
+class FactorCopy(VersionCopy[FactorsClose]):
+    """The factors of one model."""
 
     def __init__(self) -> None:
-        self.close: FactorsClose | None = None
-        self.applied = 0
-        self.torn = 0
+        super().__init__()
         self._viewers: dict[str, Row] = {}
         self._items = ItemMatrix()
         self._waiting: dict[tuple[Kind, str], Row | None] = {}
-        self._count = 0
-        self._checksum = 0
 
     def update(self, name: str, value: bytes | None) -> None:
         """Take one row, by what follows the model in its key: `<kind>/<id>`; None deletes.
@@ -66,33 +56,6 @@ class FactorCopy:
             factor = _decode_factor(value)
             row = row_of(factor.bias, factor.vector)
         self._note(key, row)
-
-    def finish(self, value: bytes | None) -> None:
-        """Take a closing record, and begin to use its version if all of it is there.
-
-        None takes the model back: there is no version then.
-
-        Raises:
-            Rejection: the record cannot be used.
-        """
-        close = None if value is None else _decode_close(value)
-        if close is None:
-            self.close, self.torn = None, 0
-            return
-        if (self._count, self._checksum) != (close.count, close.checksum):
-            self.torn += 1
-            return
-        if not self._has_all_rows_of(1 + close.dimensions):
-            raise Rejection("invalid_field", f"dimensions: not all rows have {close.dimensions}")
-        self._apply(close.dimensions)
-        self.close = close
-        self.applied += 1
-        self.torn = 0
-
-    @property
-    def epoch(self) -> int:
-        """Of the version in use; 0 before the first."""
-        return 0 if self.close is None else self.close.epoch
 
     def score(self, viewer_id: str, item_id: str) -> float:
         """Return how well an item suits a viewer: bias + product of the vectors, 0 if unknown."""
@@ -124,17 +87,19 @@ class FactorCopy:
 
     def _note(self, key: tuple[Kind, str], row: Row | None) -> None:
         former = self._former(key)
-        if former is not None:
-            self._count -= 1
-            self._checksum -= checksum_of(*key, former)
-        if row is not None:
-            self._count += 1
-            self._checksum += checksum_of(*key, row)
-        self._checksum %= 1 << 32
+        self._count_in(
+            None if former is None else checksum_of(*key, former),
+            None if row is None else checksum_of(*key, row),
+        )
         self._waiting[key] = row
 
-    def _apply(self, dimensions: int) -> None:
-        self._items.widen(1 + dimensions)
+    def _decode_close(self, value: bytes) -> FactorsClose:
+        return _decode_close(value)
+
+    def _apply(self, close: FactorsClose) -> None:
+        if not self._has_all_rows_of(1 + close.dimensions):
+            raise Rejection("invalid_field", f"dimensions: not all rows have {close.dimensions}")
+        self._items.widen(1 + close.dimensions)
         for (kind, name), row in self._waiting.items():
             if kind == "item":
                 self._items.put(name, row)
@@ -143,6 +108,9 @@ class FactorCopy:
             else:
                 self._viewers[name] = row
         self._waiting.clear()
+
+    def _forget(self) -> None:
+        """Rows go on waiting for the versions to come."""
 
 
 class ItemMatrix:

@@ -1,35 +1,36 @@
 """Coordinates of many items for one viewer: what they share is computed once.
 
-The coordinates of an item shown to a viewer come of three kinds of feature::
+The coordinates of an item shown to a viewer come of these kinds of feature::
 
-    shared    viewer, surface, position, device, what the viewer did of late    once a request
-    own       item, category, creator_id, ctr, velocity, …           once, until its signal changes
-    of both   same_category, affinity_category, query_match, crosses            once an item
+    shared         viewer, surface, position, device, what the viewer did of late   once a request
+    own            item, category, creator_id, ctr, velocity, …     once, until its signal changes
+    of a category  same_category, affinity_category               once a request and category
+    of a creator   affinity_creator                               once a request and creator
+    of both        query_match                                    once an item
 
-Together they are those that `Encoder.indices` gives for all features at once, at position 1: each
-coordinate once, though several tokens may fall on it.
+A cross is of the kind that its two sides make together: viewer and category make a category's,
+category and creator both's. Together they are those that `Encoder.indices` gives for all features
+at once, at position 1: each coordinate once, though several tokens may fall on it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
-from typing import NamedTuple
+from struct import Struct
 
-import numpy as np
+import msgspec
 
 from streamapp.events import CatalogItem
 from streamapp.features.serving import (
     GROUPS,
-    Features,
-    ViewerFeatures,
-    features_of_both,
+    ITEM_SIGNALS,
     item_features,
 )
 from streamapp.learning.features import Encoder
-from streamapp.reader.tokens import Tokens
-from streamapp.reader.weights import Coordinates
+from streamapp.reader.tokens import Named, Tokens
 from streamapp.signals import ItemSignal
 
 OF_ITEM = frozenset(
@@ -37,52 +38,73 @@ OF_ITEM = frozenset(
 )
 """Features that depend on the item alone."""
 
+_SIDES = {
+    **dict.fromkeys(OF_ITEM | {"query_match"}, "both"),
+    **dict.fromkeys(
+        ("category", "same_category", "affinity_category", "affinity_category_6h"), "category"
+    ),
+    **dict.fromkeys(("creator_id", "affinity_creator", "affinity_creator_6h"), "creator_id"),
+}
+"""What makes a feature together with the viewer; those that nothing but the viewer makes are not
+listed."""
 
-class Catalogued(NamedTuple):
+
+def kind_of(cross: tuple[str, str]) -> str:
+    """Return what a cross depends on: shared, own, category, creator_id or both."""
+    if OF_ITEM.issuperset(cross):
+        return "own"
+    sides = {_SIDES[name] for name in cross if name in _SIDES}
+    return "both" if len(sides) > 1 else next(iter(sides), "shared")
+
+
+class Catalogued(msgspec.Struct, frozen=True, gc=False):
     """What the catalog alone makes of an item.
 
     Attributes:
-        features: by name.
-        named: their tokens, and that of the item itself, by name.
-        on: coordinates of these.
+        category, creator_id, title: as the catalog has them.
+        category_token, creator_token: of the first two, empty without one.
+        on: coordinates of its tokens, and of that of the item itself, packed.
+        crossed: those tokens that are crossed item by item, by name.
     """
 
-    features: Features
-    named: dict[str, str]
-    on: list[int]
+    category: str | None
+    creator_id: str | None
+    title: str | None
+    category_token: str
+    creator_token: str
+    on: bytes
+    crossed: Named
 
 
-class ItemPart(NamedTuple):
+class ItemPart(msgspec.Struct, frozen=True, gc=False):
     """What is the same whoever an item is shown to.
 
     Attributes:
         signal, known: what it was made from.
         catalogued: of the latter.
-        features: by name.
-        title: of the catalog.
-        own: coordinates of its tokens, and of the crosses among them.
-        crossed: tokens that are crossed with others, by name.
+        own: coordinates of all its tokens, and of the crosses among them, packed.
+        crossed: those tokens that are crossed item by item, by name.
     """
 
     signal: ItemSignal | None
     known: CatalogItem | None
     catalogued: Catalogued
-    features: Features
-    title: str | None
-    own: frozenset[int]
-    crossed: dict[str, str]
+    own: bytes
+    crossed: Named
 
 
 class ItemParts:
     """Parts of items as one encoder has them; of too many the oldest are forgotten."""
 
     def __init__(self, encoder: Encoder, capacity: int) -> None:
-        spec = encoder.spec
         self.encoder = encoder
         self.tokens = Tokens(encoder)
-        self.crosses = [cross for cross in spec.crosses if not OF_ITEM.issuperset(cross)]
-        self.crossed = [name for name in spec.names if any(name in c for c in self.crosses)]
-        self._own_crosses = [cross for cross in spec.crosses if OF_ITEM.issuperset(cross)]
+        self.crosses = {
+            kind: [cross for cross in encoder.spec.crosses if kind_of(cross) == kind]
+            for kind in ("shared", "own", "category", "creator_id", "both")
+        }
+        by_item = chain.from_iterable(self.crosses["own"] + self.crosses["both"])
+        self._crossed = OF_ITEM.intersection(by_item)
         self._capacity = capacity
         # Oldest first; a plain dict finds its first slowly after deletions.
         self._parts: OrderedDict[str, ItemPart] = OrderedDict()
@@ -102,84 +124,41 @@ class ItemParts:
         return part
 
     def _catalogued(self, item_id: str, known: CatalogItem | None) -> Catalogued:
-        features = item_features(known, None)
-        return Catalogued(features, *self.tokens.tell({**features, "item": item_id}))
+        named, on = self.tokens.tell(item_features(known, None))
+        token, coordinate = self.tokens.make("item", item_id)
+        if token:
+            named["item"] = token
+            on.append(coordinate)
+        return Catalogued(
+            None if known is None else known.category,
+            None if known is None else known.creator_id,
+            None if known is None else known.title,
+            named.get("category", ""),
+            named.get("creator_id", ""),
+            packed(on),
+            {name: named[name] for name in self._crossed if name in named},
+        )
 
     def _make(
         self, known: CatalogItem | None, signal: ItemSignal | None, catalogued: Catalogued
     ) -> ItemPart:
-        rates = item_features(None, signal)
-        named, on = self.tokens.tell(rates)
-        named |= catalogued.named
-        crosses = self.tokens.cross(named, self._own_crosses) if self._own_crosses else []
-        return ItemPart(
-            signal,
-            known,
-            catalogued,
-            catalogued.features | rates,
-            None if known is None else known.title,
-            frozenset((*catalogued.on, *on, *crosses)),
-            {name: named[name] for name in self.crossed if name in named},
-        )
+        told = [] if signal is None else self.tokens.of_rates(signal)
+        own = catalogued.on + packed([on for _, on in told if on >= 0])
+        crossed = catalogued.crossed
+        if self._crossed:
+            rates = zip(ITEM_SIGNALS, told, strict=False)
+            crossed = crossed | {
+                n: token for n, (token, _) in rates if token and n in self._crossed
+            }
+            own += packed(self.tokens.cross(crossed, self.crosses["own"]))
+        return ItemPart(signal, known, catalogued, own, crossed)
 
 
-class Rows(NamedTuple):
-    """Coordinates that are on for some items.
-
-    Attributes:
-        shared: for every item.
-        items: of which item each further coordinate is.
-        on: the further coordinates, of all items one after the other.
-        among: how many items.
-    """
-
-    shared: Coordinates
-    items: Coordinates
-    on: Coordinates
-    among: int
+def packed(coordinates: Sequence[int]) -> bytes:
+    """Return coordinates as the bytes of an array of them."""
+    return _packer(len(coordinates)).pack(*coordinates)
 
 
-class Viewing:
-    """One viewer looking at one surface."""
-
-    def __init__(
-        self, parts: ItemParts, viewer_id: str, surface: str, viewer: ViewerFeatures
-    ) -> None:
-        self._viewer = viewer
-        self._tokens = parts.tokens
-        known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": 1}
-        within = [cross for cross in parts.crosses if known.keys() >= set(cross)]
-        named, on = parts.tokens.tell(known)
-        self._on = frozenset(on + parts.tokens.cross(named, within))
-        self._named = {name: token for name, token in named.items() if name in parts.crossed}
-        self._crosses = [cross for cross in parts.crosses if cross not in within]
-
-    def rows(self, parts: Sequence[ItemPart]) -> Rows:
-        """Return the coordinates that are on for these items, at position 1."""
-        on = [self._of(part) for part in parts]
-        return Rows(
-            _array(sorted(self._on)),
-            np.repeat(np.arange(len(on)), _array([len(of_one) for of_one in on])),
-            _array(list(chain.from_iterable(on))),
-            len(on),
-        )
-
-    def _of(self, part: ItemPart) -> list[int]:
-        """Return the coordinates that are on for an item and not shared, each once."""
-        own, shared = part.own, self._on
-        found = [*own, *self._both(part)]
-        if len(set(found)) == len(found) and shared.isdisjoint(found):
-            return found
-        return [index for index in dict.fromkeys(found) if index not in shared]
-
-    def _both(self, part: ItemPart) -> list[int]:
-        """Return the coordinates of what an item and the viewer make together."""
-        known = features_of_both(self._viewer, part.features, part.title)
-        named, on = self._tokens.tell(known)
-        named |= part.crossed
-        named |= self._named
-        return on + self._tokens.cross(named, self._crosses)
-
-
-def _array(numbers: Sequence[int]) -> Coordinates:
-    return np.array(numbers, dtype=np.int64)
+@cache
+def _packer(coordinates: int) -> Struct:
+    return Struct(f"{coordinates}q")

@@ -67,12 +67,13 @@ class Ranker:
         weights = {name: one.version.objective_weight for name, one in champions.items()}
         scores = values(clicks, chances, weights)
         slate = self._slate(items, scores, context)
+        listed = {name: found.tolist() for name, found in chances.items()}
         ranked = [
             Ranked(
                 items[index].item_id,
                 position,
                 float(scores[index]),
-                {name: float(found[index]) for name, found in chances.items()},
+                {name: found[index] for name, found in listed.items()},
                 propensity,
                 self._flags(items[index]),
                 _features(viewer, items[index]) if self.options.log_features else None,
@@ -140,12 +141,14 @@ class Ranker:
         return Slate(scores, new, limits, chance)
 
     def _flags(self, item: Item) -> tuple[str, ...]:
-        flags = (
-            ("new", self.state.items.is_new(item.item_id)),
-            ("unseen", item.signal is None and not item.stale),
-            ("stale", item.stale),
-        )
-        return tuple(name for name, holds in flags if holds)
+        flags = []
+        if self.state.items.is_new(item.item_id):
+            flags.append("new")
+        if item.stale:
+            flags.append("stale")
+        elif item.signal is None:
+            flags.append("unseen")
+        return tuple(flags)
 
 
 def _features(viewer: ViewerFeatures, item: Item) -> Features:

@@ -79,7 +79,7 @@ class Options:
     stale_viewer_ms: int = 30 * DAY_MS
     stale_topic_ms: int = 10 * MINUTE_MS
     log_features: bool = False
-    parts_held: int = 20_000
+    parts_held: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import numpy as np
 from streamapp.features.serving import ViewerFeatures
 from streamapp.learning.coordinate import MAX_LOGIT
 from streamapp.reader.eligible import Item
-from streamapp.reader.item_parts import ItemParts, Rows, Viewing
+from streamapp.reader.item_parts import ItemParts
 from streamapp.reader.state import Champion
+from streamapp.reader.viewing import Rows, Viewing
 from streamapp.reader.weights import Numbers
 from streamapp.signals import FeatureSpec
 
@@ -39,8 +40,8 @@ class Scorer:
     ) -> dict[str, Numbers]:
         """Return the probability of each item, by objective."""
         rows: dict[FeatureSpec, Rows] = {}
-        found = {}
-        for objective, champion in champions.items():
+        logits = np.zeros((len(champions), len(items)))
+        for number, champion in enumerate(champions.values()):
             spec = champion.encoder.spec
             if spec not in rows:
                 parts = self._parts_for(champion)
@@ -48,8 +49,9 @@ class Scorer:
                 rows[spec] = viewing.rows(
                     [parts.get(item.item_id, item.known, item.signal) for item in items]
                 )
-            found[objective] = _probabilities(champion, rows[spec])
-        return found
+            logits[number] = _logits(champion, rows[spec])
+        chances = 1.0 / (1.0 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT)))
+        return dict(zip(champions, chances, strict=True))
 
     def _parts_for(self, champion: Champion) -> ItemParts:
         spec = champion.encoder.spec
@@ -61,9 +63,8 @@ class Scorer:
         return parts
 
 
-def _probabilities(champion: Champion, rows: Rows) -> Numbers:
+def _logits(champion: Champion, rows: Rows) -> Numbers:
     take = champion.weights.take
     shared = champion.intercept + take(rows.shared).sum()
-    logits = shared + np.bincount(rows.items, take(rows.on), rows.among)
-    chances: Numbers = 1.0 / (1.0 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT)))
-    return chances
+    logits: Numbers = shared + np.bincount(rows.items, take(rows.on), rows.among)
+    return logits

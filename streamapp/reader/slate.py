@@ -112,17 +112,18 @@ class Slate:
         self.lifted = False
         self._scores = scores
         self._new: Mask = np.asarray(new, dtype=np.bool_)
+        self._for_new = chance.new_share > 0.0 and bool(self._new.any())
         self._limits = limits
         self._chance = chance
-        self._by_chance = chance.temperature > 0.0 or (
-            chance.new_share > 0.0 and bool(self._new.any())
-        )
+        self._by_chance = chance.temperature > 0.0 or self._for_new
         self._left: Mask = np.ones(len(scores), dtype=np.bool_)
         self._eligible: Mask = self._left.copy()
+        self._eligible_left = len(scores)
         self._placed: list[Counter[Hashable]] = [Counter() for _ in limits]
         self._best_first = chance.temperature == 0.0
         logs = np.log(np.maximum(self._scores, LEAST_SCORE))
         self._log_weights = logs if self._best_first else logs / chance.temperature
+        self._weights: Numbers | None = None
 
     def fill(self, count: int) -> list[Place]:
         """Return so many places, fewer if there are fewer candidates."""
@@ -132,15 +133,17 @@ class Slate:
         return [self._next(place) for place in range(min(count, len(self._scores)))]
 
     def _next(self, place: int) -> Place:
-        if not self._eligible.any():
+        if not self._eligible_left:
             self.lifted = True
             self._eligible = self._left.copy()
+            self._eligible_left = int(self._left.sum())
+            self._weights = None
         index, propensity = self._choose(place)
         self._take(index)
         return Place(index, propensity if self._by_chance else None)
 
     def _choose(self, place: int) -> tuple[int, float]:
-        new = np.flatnonzero(self._eligible & self._new)
+        new = np.flatnonzero(self._eligible & self._new) if self._for_new else ()
         share = self._chance.new_share if len(new) else 0.0
         if share > 0.0 and self._chance.draw(place, "new") < share:
             index = int(new[int(self._chance.draw(place, "item") * len(new))])
@@ -154,31 +157,34 @@ class Slate:
         """Return an eligible item by score, and with which probability it is this one."""
         if self._best_first:
             return self._best(), 1.0
-        indices, weights = self._weights()
-        sums = np.cumsum(weights)
-        drawn = self._chance.draw(place, "item") * sums[-1]
-        last = np.searchsorted(sums, sums[-1])  # of those that have any chance
-        at = int(min(np.searchsorted(sums, drawn, side="right"), last))
-        return int(indices[at]), float(weights[at] / sums[-1])
+        weights = self._weighed()
+        sums = weights.cumsum()
+        total = sums[-1]
+        drawn = self._chance.draw(place, "item") * total
+        last = sums.searchsorted(total)  # of those that have any chance
+        at = int(min(sums.searchsorted(drawn, side="right"), last))
+        return at, float(weights[at] / total)
 
     def _probability(self, index: int) -> float:
         """Return the probability of an eligible item by score."""
         if self._best_first:
             return 1.0 if index == self._best() else 0.0
-        indices, weights = self._weights()
-        return float(weights[np.searchsorted(indices, index)] / weights.sum())
+        weights = self._weighed()
+        return float(weights[index] / weights.sum())
 
     def _best(self) -> int:
         return int(np.argmax(np.where(self._eligible, self._scores, -np.inf)))
 
-    def _weights(self) -> tuple[npt.NDArray[np.intp], Numbers]:
-        """Return the eligible items and their weights; the largest is 1."""
-        indices = np.flatnonzero(self._eligible)
-        logs = self._log_weights[indices]
-        return indices, np.exp(logs - logs.max())
+    def _weighed(self) -> Numbers:
+        """Return the weights of all, 0 of what is not eligible; the largest is 1."""
+        if self._weights is None:
+            logs = np.where(self._eligible, self._log_weights, -np.inf)
+            self._weights = np.exp(logs - logs.max())
+        return self._weights
 
     def _take(self, index: int) -> None:
-        self._left[index] = self._eligible[index] = False
+        self._left[index] = False
+        self._bar(index)
         if self.lifted:
             return
         for limit, placed in zip(self._limits, self._placed, strict=True):
@@ -188,5 +194,18 @@ class Slate:
             placed[kind] += 1
             if placed[kind] >= limit.most:
                 for other, its in enumerate(limit.kinds):
-                    if its == kind:
-                        self._eligible[other] = False
+                    if its == kind and self._eligible[other]:
+                        self._bar(other)
+
+    def _bar(self, index: int) -> None:
+        """Take an eligible item out of those that are; weights are made anew without the largest.
+
+        So they stay precise however much smaller those are that are left.
+        """
+        self._eligible[index] = False
+        self._eligible_left -= 1
+        if self._weights is not None:
+            largest = self._weights[index] == 1.0
+            self._weights[index] = 0.0
+            if largest:
+                self._weights = None

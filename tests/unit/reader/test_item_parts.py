@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from streamapp.events import CatalogItem
 from streamapp.features.serving import GROUPS, features, item_features, viewer_features
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
-from streamapp.reader.item_parts import ItemParts, Viewing
+from streamapp.reader.item_parts import OF_ITEM, ItemParts, kind_of
+from streamapp.reader.viewing import Viewing
 from streamapp.signals import FeatureSpec, Habits, ItemSignal, ViewerSession, ViewerSignal
 from tests.unit.reader.worlds import NOW_MS, item_signal, viewer_signal
 
@@ -100,6 +101,30 @@ def test_a_part_is_made_anew_when_its_signal_or_the_catalog_changes():
     first = parts.get("i1", item, one)
     assert parts.get("i1", item, one) is first
     assert parts.get("i1", item, other).own != first.own
-    assert parts.get("i1", None, other).features.keys() == {
-        "ctr", "coec", "completion_rate", "watch_ratio", "velocity"
-    }  # fmt: skip
+    assert parts.get("i1", item, other).catalogued is first.catalogued
+    assert parts.get("i1", None, other).catalogued.category is None
+
+
+@given(specs())
+def test_a_cross_of_a_kind_is_the_same_for_all_items_of_that_kind(spec):
+    """Only features that change with an item make a cross one of both."""
+    for cross in spec.crosses:
+        kinds = {
+            "own" if OF_ITEM.issuperset(cross) else "",
+            "shared" if not any(map(of_items, cross)) else "",
+            "category" if all(map(of_a_category, cross)) else "",
+            "creator_id" if all(map(of_a_creator, cross)) else "",
+        } - {""}
+        assert kind_of(cross) in (kinds or {"both"})
+
+
+def of_items(name: str) -> bool:
+    return name in OF_ITEM or name.startswith(("same_", "affinity_", "query_"))
+
+
+def of_a_category(name: str) -> bool:
+    return name == "category" or "_category" in name or not of_items(name)
+
+
+def of_a_creator(name: str) -> bool:
+    return name == "creator_id" or "_creator" in name or not of_items(name)

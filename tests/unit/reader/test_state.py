@@ -185,4 +185,3 @@ def test_tokens_are_bounded_and_told_the_same_after_they_were_forgotten(monkeypa
             crosses = [("item", "surface"), ("item", "viewer")]
             assert tokens.cross(named, crosses) == [encoder.coordinate(f"{token}×surface=home")]
     assert len(tokens._told) <= 2
-    assert len(tokens._crosses) <= 2
