@@ -5,7 +5,9 @@ engines   streamapp, Quix Streams, Bytewax and plain Faust do the same job on th
           published. Runs are taken in turn, so that what else the machine does falls on all alike.
           Published counters are compared with the definition.
 ingest    one worker of the ingest role, all features on, over a backlog of mixed traffic.
-latency   all roles at a steady rate: how old what readers see is.
+latency   all roles at a steady rate: how old what readers see is, and what an event costs each.
+weights   the learn role and a reader, examples at a steady rate: how long it takes from a label
+          to a reader that scores with what it taught.
 memory    the processors by themselves, without Kafka: bytes a viewer and an item, field by field,
           and what an event costs among few and among many.
 learner   the learner by itself, without Kafka: what an example costs.
@@ -31,8 +33,9 @@ from tests.bench.mixed_traffic import bench as roles
 from tests.bench.ranking import bench as ranking
 from tests.bench.three_half_lives import bench as engines
 from tests.bench.three_half_lives.engines import ENGINES
+from tests.bench.weights import bench as weights
 
-PARTS = ("engines", "ingest", "latency", "memory", "learner", "ranking")
+PARTS = ("engines", "ingest", "latency", "weights", "memory", "learner", "ranking")
 ALONE = {"memory", "learner", "ranking"}
 """Parts that need no Kafka."""
 
@@ -87,6 +90,8 @@ def _run(
         roles.run_ingest(wanted, servers, data, console, place)
     if "latency" in args.parts:
         roles.run_latency(wanted, servers, console, place)
+    if "weights" in args.parts:
+        weights.run(weights.QUICK if args.quick else weights.Plan(), servers, console, place)
     _run_alone(args, console)
     return 0 if right else 1
 
