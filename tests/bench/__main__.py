@@ -52,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.bootstrap_servers:
             return _run(args, args.bootstrap_servers, None, console, Path(place))
         with KafkaBroker(Path(place) / "kafka") as broker:
-            data = broker.run_dir / "data"
-            return _run(args, broker.bootstrap_servers, data, console, Path(place))
+            return _run(args, broker.bootstrap_servers, broker, console, Path(place))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -66,6 +65,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="some minutes, on small data")
     parser.add_argument("--rounds", type=int, help="runs of each engine")
     parser.add_argument("--engines", help="a list, of " + ",".join(e.name for e in ENGINES))
+    parser.add_argument("--rate", type=int, help="events a second of latency; 10,000 by default")
+    parser.add_argument("--partitions", type=int, help="of the topics in latency; 12 by default")
     parser.add_argument("--viewers", type=int, help="held in memory, from 20,000 up")
     parser.add_argument("--bootstrap-servers", help="a Kafka to use instead of one of its own")
     args = parser.parse_args(argv)
@@ -77,7 +78,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(
-    args: argparse.Namespace, servers: str, data: Path | None, console: Console, place: Path
+    args: argparse.Namespace,
+    servers: str,
+    broker: KafkaBroker | None,
+    console: Console,
+    place: Path,
 ) -> int:
     right = True
     if "engines" in args.parts:
@@ -86,10 +91,13 @@ def _run(
         chosen = [e for e in ENGINES if not args.engines or e.name in args.engines.split(",")]
         right = engines.run(plan, chosen, servers, console, place)
     wanted = roles.QUICK if args.quick else roles.Plan()
+    given = {"per_second": args.rate, "partitions": args.partitions}
+    wanted = replace(wanted, **{name: value for name, value in given.items() if value})
     if "ingest" in args.parts:
+        data = broker.run_dir / "data" if broker else None
         roles.run_ingest(wanted, servers, data, console, place)
     if "latency" in args.parts:
-        roles.run_latency(wanted, servers, console, place)
+        roles.run_latency(wanted, servers, broker.pid if broker else None, console, place)
     if "weights" in args.parts:
         weights.run(weights.QUICK if args.quick else weights.Plan(), servers, console, place)
     _run_alone(args, console)

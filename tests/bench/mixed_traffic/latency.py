@@ -1,12 +1,15 @@
 """How old a published signal is: all roles running, events sent at a steady rate.
 
 Every so many events one is followed: from the moment it was handed to the producer until a
-committed record of its item, and one of its viewer, is as of its time or later.
+committed record of its item, and one of its viewer, is as of its time or later. Meanwhile the
+processor time of each worker, of the broker and of the benchmark itself is measured: they share
+the machine, and a rate it does not bear is bound by the sum of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -24,11 +27,13 @@ from streamapp.settings import Settings
 from streamapp.supervisor import environment
 from tests.bench.cluster import Cluster
 from tests.bench.mixed_traffic.ingest import START_SECONDS
+from tests.bench.mixed_traffic.meter import Meter
 from tests.bench.mixed_traffic.traffic import BEGIN_MS, Mixed
 from tests.bench.process import Job
 from tests.bench.progress import Told
 from tests.kafka.cluster import make_topics
 
+BENCH, BROKER = "this benchmark", "the broker"
 SIGNALS = {"signals.items": b"item_id", "signals.viewers": b"viewer_id"}
 EACH = 50
 """Of so many events one is followed."""
@@ -49,16 +54,13 @@ class Latency:
 
     Attributes:
         unseen: followed events whose signal did not come.
+        cpu_us: processor time an event, by process.
     """
 
     per_second: float
     samples: dict[str, list[float]]
     unseen: int
-
-    def quantile(self, topic: str, share: float) -> float:
-        """Return the latency which so large a share of the samples stays below."""
-        ordered = sorted(self.samples[topic])
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+    cpu_us: dict[str, float]
 
 
 class Watcher:
@@ -118,8 +120,20 @@ class Watcher:
                 self._waits[topic, key] = left
 
 
-def latency(settings: Settings, mixed: Mixed, seconds: float, place: Path, told: Told) -> Latency:
-    """Run all roles, one worker each, and send the traffic at its rate for so long."""
+def latency(  # one argument a thing to know
+    settings: Settings,
+    mixed: Mixed,
+    seconds: float,
+    place: Path,
+    broker: int | None,
+    told: Told,
+) -> Latency:
+    """Run all roles, one worker each, and send the traffic at its rate for so long.
+
+    Args:
+        broker: process id of the broker, where it is on this machine.
+    """
+    pids = {BENCH: os.getpid()} | ({BROKER: broker} if broker else {})
     asyncio.run(make_topics(settings))
     with ExitStack() as stack:
         cluster = Cluster(settings.bootstrap_servers, settings.partitions)
@@ -128,13 +142,15 @@ def latency(settings: Settings, mixed: Mixed, seconds: float, place: Path, told:
             command = ["-m", "streamapp", "worker", role]
             log = place / role / "log"
             job = Job(Path(sys.executable), command, log, environment(settings), pinned=False)
-            stack.enter_context(job)
+            pids[role] = stack.enter_context(job).process.pid
         _until_they_run(cluster, settings)
         watcher = Watcher(settings)
         stack.callback(watcher.end)
-        sent, took = _send(settings, mixed, seconds, watcher, told)
+        meter = Meter(pids)
+        sent, took = _send(settings, mixed, seconds, watcher, meter, told)
+        cpu_us = meter.stop(sent)
         time.sleep(LAST_SECONDS)
-        return Latency(sent / took, watcher.samples, watcher.waiting)
+        return Latency(sent / took, watcher.samples, watcher.waiting, cpu_us)
 
 
 def _until_they_run(cluster: Cluster, settings: Settings) -> None:
@@ -148,8 +164,8 @@ def _until_they_run(cluster: Cluster, settings: Settings) -> None:
             time.sleep(0.2)
 
 
-def _send(
-    settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, told: Told
+def _send(  # one argument a thing to know
+    settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, meter: Meter, told: Told
 ) -> tuple[int, float]:
     """Send each event at its time, as of now; return how many in how many seconds."""
     producer = Producer(
@@ -170,7 +186,9 @@ def _send(
             time.sleep(ahead)
         if at_s >= seconds:
             break
-        if number % EACH == 0 and at_s > SETTLE_SECONDS:
+        if at_s > SETTLE_SECONDS and not meter.running:
+            meter.start(number)
+        if number % EACH == 0 and meter.running:
             _follow(watcher, topic, key, value, event_ms)
         _hand_over(producer, settings.topic(topic), key, value)
         number += 1
