@@ -8,7 +8,6 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaException,
     Producer,
@@ -108,14 +107,6 @@ class Cluster:
         (answer,) = self._admin.list_consumer_group_offsets([asked]).values()
         offsets = {tp.partition: tp.offset for tp in answer.result().topic_partitions}
         return [max(offsets.get(p, 0), 0) for p in range(self.partitions)]
-
-    def has_members(self, group: str) -> bool:
-        """Tell whether a group has settled with at least one member."""
-        try:
-            described = self._admin.describe_consumer_groups([group])[group].result()
-        except KafkaException:  # the first group of a new broker
-            return False
-        return bool(described.members) and described.state == ConsumerGroupState.STABLE
 
     def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield the committed records of one partition that are there now."""

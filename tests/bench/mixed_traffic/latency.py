@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -24,14 +23,13 @@ from confluent_kafka import Consumer, Producer
 
 from streamapp.engine.roles import ROLES
 from streamapp.settings import Settings
-from streamapp.supervisor import environment
 from tests.bench.cluster import Cluster
 from tests.bench.mixed_traffic.ingest import START_SECONDS
 from tests.bench.mixed_traffic.meter import Meter
 from tests.bench.mixed_traffic.traffic import BEGIN_MS, Mixed
-from tests.bench.process import Job
 from tests.bench.progress import Told
 from tests.kafka.cluster import make_topics
+from tests.kafka.workers import WorkerProcess
 
 BENCH, BROKER = "this benchmark", "the broker"
 SIGNALS = {"signals.items": b"item_id", "signals.viewers": b"viewer_id"}
@@ -138,12 +136,12 @@ def latency(  # one argument a thing to know
     with ExitStack() as stack:
         cluster = Cluster(settings.bootstrap_servers, settings.partitions)
         cluster.send_all((settings.topic(t), key, value) for t, key, value in mixed.catalog())
-        for role in ROLES:
-            command = ["-m", "streamapp", "worker", role]
-            log = place / role / "log"
-            job = Job(Path(sys.executable), command, log, environment(settings), pinned=False)
-            pids[role] = stack.enter_context(job).process.pid
-        _until_they_run(cluster, settings)
+        workers = [WorkerProcess(role, settings, place / role) for role in ROLES]
+        for worker in workers:
+            stack.enter_context(worker)
+        for worker in workers:
+            worker.until_running(settings.partitions, START_SECONDS)
+            pids[worker.role] = worker.pid
         watcher = Watcher(settings)
         stack.callback(watcher.end)
         meter = Meter(pids)
@@ -151,17 +149,6 @@ def latency(  # one argument a thing to know
         cpu_us = meter.stop(sent)
         time.sleep(LAST_SECONDS)
         return Latency(sent / took, watcher.samples, watcher.waiting, cpu_us)
-
-
-def _until_they_run(cluster: Cluster, settings: Settings) -> None:
-    """Wait until every role's group has its worker."""
-    deadline = time.monotonic() + START_SECONDS
-    for role in ROLES.values():
-        group = settings.role_id(role.name)
-        while not cluster.has_members(group):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{role.name} did not start")
-            time.sleep(0.2)
 
 
 def _send(  # one argument a thing to know
