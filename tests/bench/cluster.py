@@ -137,5 +137,24 @@ class Cluster:
         return [TopicPartition(topic, partition) for partition in range(self.partitions)]
 
 
+def steady_producer(bootstrap_servers: str) -> Producer:
+    """Return a producer for records that are sent one by one, each as soon as it is there.
+
+    A request of librdkafka has records of one partition, and a broker takes one after the other
+    from a connection. So only a few are under way: what comes meanwhile goes together, and a busy
+    broker is not kept busy by requests with a record each.
+    """
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "compression.type": "lz4",
+            "linger.ms": 10,
+            "max.in.flight": 5,
+            "partitioner": "murmur2_random",
+            "log_level": 0,
+        }
+    )
+
+
 def _bytes(raw: Any) -> bytes:
     return raw if isinstance(raw, bytes) else b""

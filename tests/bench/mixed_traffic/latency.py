@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streamapp.engine.roles import ROLES
 from streamapp.settings import Settings
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import Cluster, steady_producer
 from tests.bench.mixed_traffic.ingest import START_SECONDS
 from tests.bench.mixed_traffic.meter import Meter
 from tests.bench.mixed_traffic.traffic import BEGIN_MS, Mixed
@@ -73,12 +73,14 @@ class Watcher:
                 "bootstrap.servers": settings.bootstrap_servers,
                 "group.id": f"{settings.app_id}-watcher",
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "latest",
                 "fetch.wait.max.ms": 10,
                 "log_level": 0,
             }
         )
-        self._consumer.subscribe(list(self._named))
+        # Without a group: to join one takes a busy broker longer than what is measured.
+        self._consumer.assign(
+            [TopicPartition(name, p, 0) for name in self._named for p in range(settings.partitions)]
+        )
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -155,15 +157,7 @@ def _send(  # one argument a thing to know
     settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, meter: Meter, told: Told
 ) -> tuple[int, float]:
     """Send each event at its time, as of now; return how many in how many seconds."""
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "partitioner": "murmur2_random",
-            "log_level": 0,
-        }
-    )
+    producer = steady_producer(settings.bootstrap_servers)
     began, began_ms, number = time.monotonic(), int(time.time() * 1000), 0
     for at_s, topic, key, event_ms, value in _now(mixed, began_ms):
         ahead = at_s - (time.monotonic() - began)

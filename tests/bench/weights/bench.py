@@ -27,7 +27,7 @@ BUDGET_MS = 2_000
 class Plan:
     """How many examples a second, of how many viewers and items, and for how long."""
 
-    per_second: int = 1_500
+    per_second: int = 1_000
     seconds: float = 120.0
     viewers: int = 200_000
     items: int = 50_000

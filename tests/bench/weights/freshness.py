@@ -24,11 +24,11 @@ from pathlib import Path
 from re import search
 
 import msgspec
-from confluent_kafka import Producer
 
 from streamapp.reader import Reader
 from streamapp.settings import Settings
 from streamapp.signals import Example
+from tests.bench.cluster import steady_producer
 from tests.bench.learner.examples import SLATE, Shown
 from tests.bench.process import cpu_s
 from tests.bench.progress import Told
@@ -91,15 +91,7 @@ class Sender(threading.Thread):
         self._followed = followed
         self._shown, self._rate = shown, rate
         self._topic = settings.topic(TOPIC)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": settings.bootstrap_servers,
-                "compression.type": "lz4",
-                "linger.ms": 5,
-                "partitioner": "murmur2_random",
-                "log_level": 0,
-            }
-        )
+        self._producer = steady_producer(settings.bootstrap_servers)
 
     def run(self) -> None:
         """Send until told to end."""
