@@ -5,7 +5,9 @@ engines   streamapp, Quix Streams, Bytewax and plain Faust do the same job on th
           published. Runs are taken in turn, so that what else the machine does falls on all alike.
           Published counters are compared with the definition.
 ingest    one worker of the ingest role, all features on, over a backlog of mixed traffic.
-latency   all roles at a steady rate: how old what readers see is.
+latency   all roles at a steady rate: how old what readers see is, and what an event costs each.
+weights   the learn role and a reader, examples at a steady rate: how long it takes from a label
+          to a reader that scores with what it taught.
 memory    the processors by themselves, without Kafka: bytes a viewer and an item, field by field,
           and what an event costs among few and among many.
 learner   the learner by itself, without Kafka: what an example costs.
@@ -31,8 +33,9 @@ from tests.bench.mixed_traffic import bench as roles
 from tests.bench.ranking import bench as ranking
 from tests.bench.three_half_lives import bench as engines
 from tests.bench.three_half_lives.engines import ENGINES
+from tests.bench.weights import bench as weights
 
-PARTS = ("engines", "ingest", "latency", "memory", "learner", "ranking")
+PARTS = ("engines", "ingest", "latency", "weights", "memory", "learner", "ranking")
 ALONE = {"memory", "learner", "ranking"}
 """Parts that need no Kafka."""
 
@@ -49,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.bootstrap_servers:
             return _run(args, args.bootstrap_servers, None, console, Path(place))
         with KafkaBroker(Path(place) / "kafka") as broker:
-            data = broker.run_dir / "data"
-            return _run(args, broker.bootstrap_servers, data, console, Path(place))
+            return _run(args, broker.bootstrap_servers, broker, console, Path(place))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,6 +65,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="some minutes, on small data")
     parser.add_argument("--rounds", type=int, help="runs of each engine")
     parser.add_argument("--engines", help="a list, of " + ",".join(e.name for e in ENGINES))
+    parser.add_argument("--rate", type=int, help="events a second of latency; 10,000 by default")
+    parser.add_argument("--partitions", type=int, help="of the topics in latency; 12 by default")
     parser.add_argument("--viewers", type=int, help="held in memory, from 20,000 up")
     parser.add_argument("--bootstrap-servers", help="a Kafka to use instead of one of its own")
     args = parser.parse_args(argv)
@@ -74,7 +78,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(
-    args: argparse.Namespace, servers: str, data: Path | None, console: Console, place: Path
+    args: argparse.Namespace,
+    servers: str,
+    broker: KafkaBroker | None,
+    console: Console,
+    place: Path,
 ) -> int:
     right = True
     if "engines" in args.parts:
@@ -83,10 +91,15 @@ def _run(
         chosen = [e for e in ENGINES if not args.engines or e.name in args.engines.split(",")]
         right = engines.run(plan, chosen, servers, console, place)
     wanted = roles.QUICK if args.quick else roles.Plan()
+    given = {"per_second": args.rate, "partitions": args.partitions}
+    wanted = replace(wanted, **{name: value for name, value in given.items() if value})
     if "ingest" in args.parts:
+        data = broker.run_dir / "data" if broker else None
         roles.run_ingest(wanted, servers, data, console, place)
     if "latency" in args.parts:
-        roles.run_latency(wanted, servers, console, place)
+        roles.run_latency(wanted, servers, broker.pid if broker else None, console, place)
+    if "weights" in args.parts:
+        weights.run(weights.QUICK if args.quick else weights.Plan(), servers, console, place)
     _run_alone(args, console)
     return 0 if right else 1
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaException,
     Producer,
@@ -109,14 +108,6 @@ class Cluster:
         offsets = {tp.partition: tp.offset for tp in answer.result().topic_partitions}
         return [max(offsets.get(p, 0), 0) for p in range(self.partitions)]
 
-    def has_members(self, group: str) -> bool:
-        """Tell whether a group has settled with at least one member."""
-        try:
-            described = self._admin.describe_consumer_groups([group])[group].result()
-        except KafkaException:  # the first group of a new broker
-            return False
-        return bool(described.members) and described.state == ConsumerGroupState.STABLE
-
     def read(self, topic: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield the committed records of one partition that are there now."""
         consumer = self._new_reader()
@@ -144,6 +135,25 @@ class Cluster:
 
     def _places(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(topic, partition) for partition in range(self.partitions)]
+
+
+def steady_producer(bootstrap_servers: str) -> Producer:
+    """Return a producer for records that are sent one by one, each as soon as it is there.
+
+    A request of librdkafka has records of one partition, and a broker takes one after the other
+    from a connection. So only a few are under way: what comes meanwhile goes together, and a busy
+    broker is not kept busy by requests with a record each.
+    """
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "compression.type": "lz4",
+            "linger.ms": 10,
+            "max.in.flight": 5,
+            "partitioner": "murmur2_random",
+            "log_level": 0,
+        }
+    )
 
 
 def _bytes(raw: Any) -> bytes:

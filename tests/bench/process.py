@@ -114,8 +114,7 @@ class Job:
 
     def cpu_s(self) -> float:
         """Processor time until now, user and system, all threads."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / TICKS_PER_SECOND
+        return cpu_s(self.process.pid)
 
     def peak_bytes(self) -> int:
         """Return the most memory it held."""
@@ -146,3 +145,9 @@ class Job:
         """End it in order."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time of a process until now, user and system, all threads."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / TICKS_PER_SECOND

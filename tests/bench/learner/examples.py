@@ -47,9 +47,10 @@ class Shown:
 
     def records(self, count: int) -> list[bytes]:
         """Return examples as they are in training.examples, in order of `labelled_at_ms`."""
-        return [msgspec.json.encode(one) for one in itertools.islice(self._examples(), count)]
+        return [msgspec.json.encode(one) for one in itertools.islice(self.examples(), count)]
 
-    def _examples(self) -> Iterator[Example]:
+    def examples(self) -> Iterator[Example]:
+        """Yield examples in order of `labelled_at_ms`, for ever."""
         rng, made = self._random, 0
         for slate in itertools.count():
             [viewer] = rng.choices(range(len(self._viewers)), cum_weights=self._viewers)

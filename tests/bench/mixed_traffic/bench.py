@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.bench.mixed_traffic.latency import latency
 from tests.bench.mixed_traffic.traffic import Mixed
 from tests.bench.process import ROOT
 from tests.bench.progress import step
+from tests.bench.quantiles import quantile
 
 RESULTS = ROOT / "build" / "bench"
 NAME = f"streamapp-bench-{os.getpid()}"
@@ -27,13 +28,14 @@ class Plan:
     Attributes:
         events: of the backlog.
         span_seconds: of event time in the backlog: longer than any window, so that labels close.
-        per_second, seconds: of the steady load.
+        per_second, seconds, partitions: of the steady load.
     """
 
     events: int = 1_000_000
     span_seconds: int = 500
     per_second: int = 10_000
     seconds: float = 60.0
+    partitions: int = 12
     viewers: int = 200_000
     items: int = 50_000
 
@@ -68,26 +70,34 @@ def run_ingest(plan: Plan, servers: str, data: Path | None, console: Console, pl
     _write("ingest", {"plan": asdict(plan), **asdict(run), "per_second": run.per_second})
 
 
-def run_latency(plan: Plan, servers: str, console: Console, place: Path) -> None:
+def run_latency(
+    plan: Plan, servers: str, broker: int | None, console: Console, place: Path
+) -> None:
     """Measure and tell."""
-    settings = settings_of(servers, f"{NAME}-latency")
+    settings = replace(settings_of(servers, f"{NAME}-latency"), partitions=plan.partitions)
     what = f"all roles at {plan.per_second:,} events/s for {plan.seconds:.0f} s"
     with step(console, what) as told:
-        run = latency(settings, plan.steady, plan.seconds, place / "latency", told)
+        run = latency(settings, plan.steady, plan.seconds, place / "latency", broker, told)
     told_of: dict[str, Any] = {}
-    for topic in run.samples:
-        p50, p99 = run.quantile(topic, 0.5), run.quantile(topic, 0.99)
-        told_of[topic] = {"p50_ms": p50, "p99_ms": p99, "samples": len(run.samples[topic])}
+    for topic, samples in run.samples.items():
+        p50, p99 = quantile(samples, 0.5), quantile(samples, 0.99)
+        told_of[topic] = {"p50_ms": p50, "p99_ms": p99, "samples": len(samples)}
         console.print(
             f"  event to {topic}: {p50:,.0f} ms at the median, {p99:,.0f} ms at p99 "
-            f"({len(run.samples[topic]):,} events)"
+            f"({len(samples):,} events)"
         )
+    costs = ", ".join(f"{name} {us:.0f}" for name, us in sorted(run.cpu_us.items()))
+    cores = sum(run.cpu_us.values()) * run.per_second / 1e6
+    console.print(
+        f"  µs CPU an event: {costs}; {cores:.2f} cores of {len(os.sched_getaffinity(0))}"
+    )
     console.print(
         f"  sent {run.per_second:,.0f} events/s; {run.unseen} signals not seen; negatives kept "
         f"for learning: {KEEP_RATE:.0%}",
         style="dim",
     )
     told_of |= {"per_second": run.per_second, "unseen": run.unseen, "plan": asdict(plan)}
+    told_of["cpu_us"] = run.cpu_us
     _write("latency", told_of)
 
 

@@ -1,14 +1,16 @@
 """How old a published signal is: all roles running, events sent at a steady rate.
 
 Every so many events one is followed: from the moment it was handed to the producer until a
-committed record of its item, and one of its viewer, is as of its time or later.
+committed record of its item, and one of its viewer, is as of its time or later. Meanwhile the
+processor time of each worker, of the broker and of the benchmark itself is measured: they share
+the machine, and a rate it does not bear is bound by the sum of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -17,18 +19,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streamapp.engine.roles import ROLES
 from streamapp.settings import Settings
-from streamapp.supervisor import environment
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import Cluster, steady_producer
 from tests.bench.mixed_traffic.ingest import START_SECONDS
+from tests.bench.mixed_traffic.meter import Meter
 from tests.bench.mixed_traffic.traffic import BEGIN_MS, Mixed
-from tests.bench.process import Job
 from tests.bench.progress import Told
 from tests.kafka.cluster import make_topics
+from tests.kafka.workers import WorkerProcess
 
+BENCH, BROKER = "this benchmark", "the broker"
 SIGNALS = {"signals.items": b"item_id", "signals.viewers": b"viewer_id"}
 EACH = 50
 """Of so many events one is followed."""
@@ -49,16 +52,13 @@ class Latency:
 
     Attributes:
         unseen: followed events whose signal did not come.
+        cpu_us: processor time an event, by process.
     """
 
     per_second: float
     samples: dict[str, list[float]]
     unseen: int
-
-    def quantile(self, topic: str, share: float) -> float:
-        """Return the latency which so large a share of the samples stays below."""
-        ordered = sorted(self.samples[topic])
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+    cpu_us: dict[str, float]
 
 
 class Watcher:
@@ -73,12 +73,14 @@ class Watcher:
                 "bootstrap.servers": settings.bootstrap_servers,
                 "group.id": f"{settings.app_id}-watcher",
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "latest",
                 "fetch.wait.max.ms": 10,
                 "log_level": 0,
             }
         )
-        self._consumer.subscribe(list(self._named))
+        # Without a group: to join one takes a busy broker longer than what is measured.
+        self._consumer.assign(
+            [TopicPartition(name, p, 0) for name in self._named for p in range(settings.partitions)]
+        )
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -118,49 +120,44 @@ class Watcher:
                 self._waits[topic, key] = left
 
 
-def latency(settings: Settings, mixed: Mixed, seconds: float, place: Path, told: Told) -> Latency:
-    """Run all roles, one worker each, and send the traffic at its rate for so long."""
+def latency(  # one argument a thing to know
+    settings: Settings,
+    mixed: Mixed,
+    seconds: float,
+    place: Path,
+    broker: int | None,
+    told: Told,
+) -> Latency:
+    """Run all roles, one worker each, and send the traffic at its rate for so long.
+
+    Args:
+        broker: process id of the broker, where it is on this machine.
+    """
+    pids = {BENCH: os.getpid()} | ({BROKER: broker} if broker else {})
     asyncio.run(make_topics(settings))
     with ExitStack() as stack:
         cluster = Cluster(settings.bootstrap_servers, settings.partitions)
         cluster.send_all((settings.topic(t), key, value) for t, key, value in mixed.catalog())
-        for role in ROLES:
-            command = ["-m", "streamapp", "worker", role]
-            log = place / role / "log"
-            job = Job(Path(sys.executable), command, log, environment(settings), pinned=False)
-            stack.enter_context(job)
-        _until_they_run(cluster, settings)
+        workers = [WorkerProcess(role, settings, place / role) for role in ROLES]
+        for worker in workers:
+            stack.enter_context(worker)
+        for worker in workers:
+            worker.until_running(settings.partitions, START_SECONDS)
+            pids[worker.role] = worker.pid
         watcher = Watcher(settings)
         stack.callback(watcher.end)
-        sent, took = _send(settings, mixed, seconds, watcher, told)
+        meter = Meter(pids)
+        sent, took = _send(settings, mixed, seconds, watcher, meter, told)
+        cpu_us = meter.stop(sent)
         time.sleep(LAST_SECONDS)
-        return Latency(sent / took, watcher.samples, watcher.waiting)
+        return Latency(sent / took, watcher.samples, watcher.waiting, cpu_us)
 
 
-def _until_they_run(cluster: Cluster, settings: Settings) -> None:
-    """Wait until every role's group has its worker."""
-    deadline = time.monotonic() + START_SECONDS
-    for role in ROLES.values():
-        group = settings.role_id(role.name)
-        while not cluster.has_members(group):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{role.name} did not start")
-            time.sleep(0.2)
-
-
-def _send(
-    settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, told: Told
+def _send(  # one argument a thing to know
+    settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, meter: Meter, told: Told
 ) -> tuple[int, float]:
     """Send each event at its time, as of now; return how many in how many seconds."""
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "partitioner": "murmur2_random",
-            "log_level": 0,
-        }
-    )
+    producer = steady_producer(settings.bootstrap_servers)
     began, began_ms, number = time.monotonic(), int(time.time() * 1000), 0
     for at_s, topic, key, event_ms, value in _now(mixed, began_ms):
         ahead = at_s - (time.monotonic() - began)
@@ -170,7 +167,9 @@ def _send(
             time.sleep(ahead)
         if at_s >= seconds:
             break
-        if number % EACH == 0 and at_s > SETTLE_SECONDS:
+        if at_s > SETTLE_SECONDS and not meter.running:
+            meter.start(number)
+        if number % EACH == 0 and meter.running:
             _follow(watcher, topic, key, value, event_ms)
         _hand_over(producer, settings.topic(topic), key, value)
         number += 1
