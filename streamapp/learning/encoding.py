@@ -9,7 +9,7 @@ before is looked up.
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import mmh3
 import msgspec
@@ -45,7 +45,8 @@ class Token:
 
     def __init__(self, text: str, coordinate: int) -> None:
         self.text = text
-        self.coordinate = coordinate
+        # An integer that is only looked up: as it is, compiled code need not make it anew.
+        self.coordinate: Any = coordinate
 
 
 class Tokens:
@@ -150,7 +151,7 @@ class PairEncoder:
         if not self._alike:
             return _indices(self._one, example), _indices(self._other, example)
         found = self._found(example)
-        common = [token.coordinate for token in found if token is not None]
+        common: list[Any] = [token.coordinate for token in found if token is not None]
         self._cross(found, self._common, common)
         if self._equal:
             once = self._once(common)
