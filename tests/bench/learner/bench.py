@@ -8,6 +8,7 @@ processor's cache, is measured beside it: what else the machine does falls on bo
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from time import process_time
 from rich.console import Console
 
 from streamapp import compiled
+from streamapp.engine.worker import COLLECT_AFTER
 from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner, LearnerSettings, decode_example
@@ -62,7 +64,8 @@ class Cost:
 
 
 def measure(plan: Plan) -> Cost:
-    """Feed a learner and time it."""
+    """Feed a learner as a worker does, and time it."""
+    gc.set_threshold(*COLLECT_AFTER)
     records = Shown(1, plan.viewers, plan.items, RATE, plan.keep_rate).records(RATE * plan.seconds)
     learner, spent, cuts, alone = Learner(LearnerSettings()), [], [], []
     rows = written = 0
