@@ -34,7 +34,7 @@ from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH
 from streamapp.features.retraction import Retraction
-from streamapp.features.slates import Slate, attribute
+from streamapp.features.slates import OpenSlates, Slate
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.timers import Timer, Timers
 from streamapp.features.trust import is_bot
@@ -189,7 +189,9 @@ class Conduct:
         if step.features:
             slate.as_of_ms, profile = viewer.newest_ms, viewer.profile
             slate.categories, slate.creators = copy(profile.categories), copy(profile.creators)
-        viewer.add_slate(slate)
+        if viewer.slates is None:
+            viewer.slates = OpenSlates()
+        viewer.slates.add(slate)
         if time_ms < viewer.newest_ms:
             outcome.late_impressions += 1
             slate.labelled = True
@@ -228,14 +230,12 @@ class Conduct:
         journal.forget(step.stream_ms - self._grace_ms)
         item = packed([self._names.number(event.item_id)])
         searches.act(journal, event, code, item, outcome.queries)
-        if viewer.slates:
+        if viewer.slates is not None:
             self._label(viewer, event, code)
 
     def _open_slot(self, viewer: Viewer, event: Click | Watch) -> tuple[Slate, int] | None:
         """Return the slate an event belongs to, and which slot, if its window is still open."""
-        request_id = event.request_id
-        of_request = viewer.slates.get(request_id, ()) if request_id else viewer.all_slates()
-        found = attribute(of_request, event)
+        found = None if viewer.slates is None else viewer.slates.attribute(event)
         return None if found is None or found[0].labelled else found
 
     def _label(self, viewer: Viewer, event: Click, code: int) -> None:
@@ -273,7 +273,7 @@ class Conduct:
             viewer.playbacks.forget(key, step.stream_ms - self._playbacks_kept_ms)
             if not is_out:
                 self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
-                if viewer.slates:
+                if viewer.slates is not None:
                     self._begin(viewer, event, key)
             viewer.recent.add(time_ms, event.event_id, WATCH, item_id)
         begun = len(amounts)
@@ -330,8 +330,9 @@ class Conduct:
 
     def slate_due(self, viewer: Viewer, key: bytes, request_id: str, stream_ms: int) -> None:
         """Give the slate's examples; drop it when no older slate can be open any more."""
-        slate = viewer.slate(request_id, key)
-        if slate is None:
+        slates = viewer.slates
+        slate = None if slates is None else slates.get(request_id, key)
+        if slates is None or slate is None:
             return
         if not slate.labelled:
             said = self._names.texts(slate.shown.features)
@@ -342,7 +343,9 @@ class Conduct:
             if slate.shown.due_ms < self._over_ms(slate.shown):
                 self.set_slate_timer(viewer, slate, stream_ms)
                 return
-        viewer.drop_slate(slate)
+        slates.drop(slate)
+        if not slates:
+            viewer.slates = None
 
     def _await(self, viewer: Viewer, slate: Slate, said: list[str]) -> None:
         """Keep examples until it is known what came of the playbacks."""
@@ -411,7 +414,7 @@ class Conduct:
 
     def set_timers(self, viewer: Viewer, stream_ms: int) -> None:
         """Set the timers of a viewer who has come to this stream time."""
-        for slate in viewer.all_slates():
+        for slate in viewer.slates or ():
             self.set_slate_timer(viewer, slate, stream_ms)
         for key, playback in viewer.playbacks.all():
             if not playback.closed:

@@ -78,7 +78,7 @@ class Retraction:
         self._playbacks(viewer, since_ms, deltas)
         searches.retract(viewer.journal, self._names, since_ms, queries)
         viewer.journal = Journal()
-        viewer.slates = {}
+        viewer.slates = None
 
     def _slates(self, journal: Journal, since_ms: int, deltas: ItemDeltas) -> None:
         for shown, slots in journal.since(since_ms):

@@ -10,9 +10,9 @@ from streamapp.features.journal import Journal
 from streamapp.features.playbacks import Playbacks
 from streamapp.features.profile import Profile
 from streamapp.features.recent import RecentActions
-from streamapp.features.slates import Slate
+from streamapp.features.slates import OpenSlates, Slate
 
-_ROW_VERSION = 1
+_ROW_VERSION = 2
 _NEVER = -DAY_MS
 
 FEWEST_STEPS = 32
@@ -32,7 +32,7 @@ class Viewer(msgspec.Struct, gc=False, array_like=True):
         steps: the most steps written so before any of the rows.
         published_ms: stream time of the last signal.
         owed: the signal has changed since.
-        slates: those still needed by request, oldest first.
+        slates: those still needed; None if there are none.
         trust: packed, see `streamapp.features.trust`.
     """
 
@@ -49,38 +49,23 @@ class Viewer(msgspec.Struct, gc=False, array_like=True):
     ids: EventIds = msgspec.field(default_factory=EventIds)
     recent: RecentActions = msgspec.field(default_factory=RecentActions)
     playbacks: Playbacks = msgspec.field(default_factory=Playbacks)
-    slates: dict[str, tuple[Slate, ...]] = msgspec.field(default_factory=dict)
+    slates: OpenSlates | None = None
     profile: Profile = msgspec.field(default_factory=Profile)
     journal: Journal = msgspec.field(default_factory=Journal)
     trust: bytes = b""
 
-    def add_slate(self, slate: Slate) -> None:
-        """Keep a slate."""
-        request_id = slate.shown.event.request_id
-        self.slates[request_id] = (*self.slates.get(request_id, ()), slate)
 
-    def drop_slate(self, slate: Slate) -> None:
-        """Forget a slate."""
-        request_id = slate.shown.event.request_id
-        others = tuple([other for other in self.slates[request_id] if other is not slate])
-        if others:
-            self.slates[request_id] = others
-        elif len(self.slates) > 1:
-            del self.slates[request_id]
-        else:
-            self.slates = {}  # one that was emptied would keep its memory
-
-    def slate(self, request_id: str, key: bytes) -> Slate | None:
-        """Return a slate."""
-        for slate in self.slates.get(request_id, ()):
-            if slate.key == key:
-                return slate
-        return None
-
-    def all_slates(self) -> list[Slate]:
-        """Return the slates of all requests."""
-        return [slate for slates in self.slates.values() for slate in slates]
+def _as_list(slates: object) -> list[Slate]:
+    """Return open slates as they are in the row."""
+    if isinstance(slates, OpenSlates):
+        return list(slates)
+    raise NotImplementedError
 
 
-encode_viewer = msgspec.json.Encoder().encode
-decode_viewer = msgspec.json.Decoder(Viewer).decode
+def _as_slates(_: type, rows: object) -> OpenSlates:
+    """Return open slates from what is in the row."""
+    return OpenSlates(msgspec.convert(rows, list[Slate]))
+
+
+encode_viewer = msgspec.json.Encoder(enc_hook=_as_list).encode
+decode_viewer = msgspec.json.Decoder(Viewer, dec_hook=_as_slates).decode

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamapp.events import Click, decode_click, decode_impression
 from streamapp.features.digest import digest
-from streamapp.features.slates import Slate, attribute
+from streamapp.features.slates import OpenSlates, Slate, attribute
 from streamapp.features.steps import ShownStep
 
 MINUTE = 60
@@ -84,3 +86,42 @@ def test_a_slate_comes_back_from_its_row() -> None:
     shown = slate("r:a,b", 10, propensity=0.5, score=1.0)
     shown.clicked, shown.labelled = (1, 0), True
     assert msgspec.json.decode(msgspec.json.encode(shown), type=Slate) == shown
+
+
+@st.composite
+def shown_slates(draw: st.DrawFn) -> list[Slate]:
+    """Draw slates of few requests, items and times, in any order of arrival."""
+    times = draw(st.lists(st.integers(0, 45), max_size=14))
+    drawn = []
+    for number, minutes in enumerate(times):
+        request = draw(st.sampled_from(["r1", "r2", "r3"]))
+        items = draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4))
+        drawn.append(slate(f"{request}:{','.join(items)}", minutes * MINUTE))
+        drawn[-1].key = digest(str(number))
+    return drawn
+
+
+@given(shown_slates(), st.data())
+def test_open_slates_find_what_a_look_through_all_of_them_finds(
+    slates: list[Slate], data: st.DataObject
+) -> None:
+    held, plain = OpenSlates(), list[Slate]()
+    for each in slates:
+        held.add(each)
+        plain.append(each)
+        if data.draw(st.booleans()):
+            gone = plain.pop(data.draw(st.integers(0, len(plain) - 1)))
+            held.drop(gone)
+        request = data.draw(st.sampled_from([None, "r1", "r3"]))
+        position = data.draw(st.sampled_from([None, 1, 3]))
+        at = data.draw(st.integers(0, 80)) * MINUTE
+        event = click(
+            data.draw(st.sampled_from("abcde")), at, request_id=request, position=position
+        )
+        of_request = [s for s in plain if request in (None, s.shown.event.request_id)]
+        expected, found = attribute(of_request, event), held.attribute(event)
+        assert (found is None) == (expected is None)
+        if found is not None and expected is not None:
+            assert found[0] is expected[0]
+            assert found[1] == expected[1]
+        assert len(held) == len(plain) == len(list(held))

@@ -63,7 +63,7 @@ def test_a_slate_that_is_open_when_the_verdict_falls_gives_no_examples() -> None
     assert examples(pipeline) == {}
     viewer = viewers(pipeline)._viewers.get("v")
     assert viewer is not None
-    assert viewer.slates == {}
+    assert viewer.slates is None
 
 
 @pytest.mark.parametrize("killed", [False, True])
