@@ -8,9 +8,10 @@ the slates that they are shown next. An arm learns from its own viewers only.
 learns from what its arm knew.
 
 Tastes and items drift at the stated rates; 0 is the control, and the sweep gives the lift in
-between from fewer seeds. Written are the table, the runs it is made of, and a picture of the lift
-against the drift rate. A run takes half a minute or so; `--processes` makes several at a time,
-and `--go-on` goes on where an interrupted command was.
+between from fewer seeds. A longer warm-up leaves less to learn while it counts. Written are the
+table, the runs it is made of, and a picture of the lift against the drift rate. A run takes half a
+minute or so; `--processes` makes several at a time, and `--go-on` goes on where an interrupted
+command was.
 """
 
 from __future__ import annotations
@@ -68,14 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.evaluation.closed_loop")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="1 to N (20)")
-    parser.add_argument("--drifts", default="0,0.6", metavar="D,…", help="rates an hour (0,0.6)")
+    parser.add_argument("--drifts", default="0,0.9", metavar="D,…", help="rates an hour (0,0.9)")
     parser.add_argument("--sweep-seeds", type=int, default=8, metavar="N", help="1 to N (8)")
-    parser.add_argument("--sweep", default="0.3,0.9,1.2", metavar="D,…", help="rates in between")
+    parser.add_argument("--sweep", default="0.3,0.6,1.2", metavar="D,…", help="rates in between")
+    parser.add_argument(
+        "--warm-up", type=float, default=6.0, metavar="H", help="hours before it counts (6)"
+    )
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="at a time (1)")
     parser.add_argument("--to", type=Path, default=Path("deploy/evaluation"), metavar="DIR")
     parser.add_argument("--go-on", action="store_true", help="keep the runs that DIR holds")
     args = parser.parse_args(argv)
-    scenario = Scenario()
+    scenario = Scenario.after(args.warm_up)
     args.to.mkdir(parents=True, exist_ok=True)
     done = read(args.to / RUNS, scenario) if args.go_on else []
     known = {(one.drift, one.seed, one.arm) for one in done}
@@ -89,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     command = (
         f"python -m tests.evaluation.closed_loop --seeds {args.seeds} --drifts {args.drifts} "
-        f"--sweep-seeds {args.sweep_seeds} --sweep {args.sweep}"
+        f"--sweep-seeds {args.sweep_seeds} --sweep '{args.sweep}' --warm-up {args.warm_up:g}"
     )
     for one in runs(asked, args.processes):
         done.append(one)

@@ -36,6 +36,12 @@ class Scenario:
     explored: float = 0.1
     positions: int = 8
 
+    @classmethod
+    def after(cls, warm_up_hours: float) -> Scenario:
+        """Return one that measures as long as any, after a warm-up of so many hours."""
+        measured = cls().hours - cls().warm_up_hours
+        return cls(hours=warm_up_hours + measured, warm_up_hours=warm_up_hours)
+
     @property
     def measured_from_ms(self) -> int:
         """End of the warm-up."""
