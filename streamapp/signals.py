@@ -71,6 +71,10 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
         return self.segment
 
 
+Sums = tuple[float, float, float, float]
+"""Of one counter: its total, and a decayed sum for each of the three half-lives."""
+
+
 class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One record of activity.items: what one cut of a viewers task adds to an item's counters.
 
@@ -85,7 +89,7 @@ class ItemDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     item_id: str
     as_of_ms: int
     first_ms: int
-    deltas: dict[str, list[float]]
+    deltas: dict[str, Sums]
     viewers: bytes = b""
 
     @property
@@ -340,7 +344,7 @@ class QueryDelta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     query: str
     as_of_ms: int
     first_ms: int
-    deltas: dict[str, list[float]]
+    deltas: dict[str, Sums]
     items: dict[str, list[float]]
 
     @property

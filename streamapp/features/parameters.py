@@ -89,6 +89,9 @@ class Parameters:
         history = self._history.get(name)
         if history is None:
             return default
+        valid_from_ms, value = history[-1]
+        if valid_from_ms <= at_ms:  # mostly the newest one
+            return value
         at = bisect_right(history, at_ms, key=lambda known: known[0])
         return history[at - 1][1] if at else default
 

@@ -17,22 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from streamapp.errors import Rejection
 from streamapp.events import decoder
-from streamapp.features import distinct, rates
+from streamapp.features import distinct
 from streamapp.features.catalog import Catalog
-from streamapp.features.decay import DAY_MS, DecayedCounters
+from streamapp.features.counters import CountersText, DecayedCounters
+from streamapp.features.decay import DAY_MS
 from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
-from streamapp.features.rates import COUNTERS
+from streamapp.features.rates import COUNTERS, coec, shrunk, velocity
 from streamapp.features.trending import Rising, lists_of
 from streamapp.processors.base import Cut, Row
-from streamapp.signals import Counter, ItemDelta, ItemSignal, TrendingItem, TrendingReport
+from streamapp.signals import ItemDelta, ItemSignal, TrendingItem, TrendingReport
 
 ACTIVITY = "activity.items"
 CATALOG = "catalog.items"
@@ -44,10 +45,19 @@ _VIEWERS = b"v"
 _NEWS = b"n"
 """Changelog key of the lists with news."""
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
+_IMPRESSIONS = _INDEX["impressions"]
+_EXPECTED_CLICKS = _INDEX["expected_clicks"]
+_CLICKS = _INDEX["clicks"]
 _WATCHES = _INDEX["watches"]
-_DECAYED = 4
-"""Numbers a counter has in a delta: the total and one a half-life."""
+_CLOSED = _INDEX["closed"]
+_COMPLETES = _INDEX["completes"]
+_RATIO_SUM = _INDEX["ratio_sum"]
+_RATIO_N = _INDEX["ratio_n"]
 
+_H6 = 1
+"""Place of the half-life that rates are taken by."""
+
+_TEXT = CountersText(COUNTERS)
 _decode_delta = decoder(ItemDelta, ACTIVITY)
 _encode = msgspec.json.Encoder().encode
 
@@ -106,9 +116,9 @@ _decode_viewers = msgspec.json.Decoder(_ViewersRow).decode
 def decode_delta(value: bytes) -> ItemDelta:
     """Decode one delta; raise Rejection for a counter that is not kept."""
     delta = _decode_delta(value)
-    for counter, sums in delta.deltas.items():
-        if counter not in _INDEX or len(sums) != _DECAYED:
-            raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
+    if not delta.deltas.keys() <= _INDEX.keys():
+        unknown = sorted(delta.deltas.keys() - _INDEX.keys())
+        raise Rejection("invalid_field", f"deltas: {unknown[0]!r} is no counter")
     if len(delta.viewers) % DIGEST_BYTES:
         raise Rejection("invalid_field", f"viewers: {len(delta.viewers)} bytes are no hashes")
     return delta
@@ -157,8 +167,7 @@ class Items:
                 self._rising.touch(event.item_id)
             item.as_of_ms = max(item.as_of_ms, event.as_of_ms)
             item.first_ms = min(item.first_ms, event.first_ms)
-        deltas = {_INDEX[counter]: sums for counter, sums in event.deltas.items()}
-        item.counters.merge(deltas, event.as_of_ms)
+        item.counters.merge(event.deltas, _INDEX, event.as_of_ms)
         if event.viewers:
             self._meet(event.item_id, item, event.viewers)
         self._touched[event.item_id] = None
@@ -265,13 +274,10 @@ class Items:
 
     def _signal(self, item_id: str, item: _Item, cut: Cut) -> ItemSignal:
         at_ms, joined = item.as_of_ms, item.published
-        totals, m30, h6, d7 = item.counters.at(at_ms)
-        six = dict(zip(COUNTERS, h6, strict=True))
-        watches_30m = m30[_INDEX["watches"]]
-
-        def rate(name: str, numerator: str, denominator: str) -> float:
-            prior = self._parameters.prior(name, joined.category, at_ms)
-            return rates.shrunk(six[numerator], six[denominator], prior)
+        counters: Any = msgspec.Raw(_TEXT.of(item.counters, at_ms))
+        h6 = item.counters.decayed(_H6, at_ms)
+        _, watches_30m, _, _ = item.counters.one(_WATCHES, at_ms)
+        prior, category, clicks = self._parameters.prior, joined.category, h6[_CLICKS]
 
         return ItemSignal(
             item_id=item_id,
@@ -280,12 +286,14 @@ class Items:
             status=joined.status,
             category=joined.category,
             creator_id=joined.creator_id,
-            counters=dict(zip(COUNTERS, map(Counter, totals, m30, h6, d7), strict=True)),
-            ctr=rate("ctr", "clicks", "impressions"),
-            coec=rates.coec(six["clicks"], six["expected_clicks"]),
-            completion_rate=rate("completion_rate", "completes", "closed"),
-            watch_ratio=rate("watch_ratio", "ratio_sum", "ratio_n"),
-            velocity=rates.velocity(watches_30m, six["watches"], at_ms - item.first_ms),
+            counters=counters,
+            ctr=shrunk(clicks, h6[_IMPRESSIONS], prior("ctr", category, at_ms)),
+            coec=coec(clicks, h6[_EXPECTED_CLICKS]),
+            completion_rate=shrunk(
+                h6[_COMPLETES], h6[_CLOSED], prior("completion_rate", category, at_ms)
+            ),
+            watch_ratio=shrunk(h6[_RATIO_SUM], h6[_RATIO_N], prior("watch_ratio", category, at_ms)),
+            velocity=velocity(watches_30m, h6[_WATCHES], at_ms - item.first_ms),
             viewers=distinct.count(item.viewers),
         )
 

@@ -19,20 +19,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from streamapp.errors import Rejection
 from streamapp.events import decoder
 from streamapp.features import rates
-from streamapp.features.decay import DAY_MS, DecayedCounters
+from streamapp.features.counters import CountersText, DecayedCounters
+from streamapp.features.decay import DAY_MS
 from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
 from streamapp.features.queries import COUNTERS
 from streamapp.features.query_items import QueryItems
 from streamapp.processors.base import Cut, Row
-from streamapp.signals import Counter, QueryDelta, QuerySignal
+from streamapp.signals import QueryDelta, QuerySignal
 
 ACTIVITY = "activity.queries"
 SIGNALS = "signals.queries"
@@ -40,11 +41,10 @@ SIGNALS = "signals.queries"
 _ROW_VERSION = 1
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
 _SEARCHES = _INDEX["searches"]
-_DECAYED = 4
-"""Numbers a counter has in a delta: the total and one a half-life."""
 _ITEM = 3
 """Numbers an item has in a delta."""
 
+_TEXT = CountersText(COUNTERS)
 _decode_delta = decoder(QueryDelta, ACTIVITY)
 _encode = msgspec.json.Encoder().encode
 
@@ -77,9 +77,9 @@ _decode_row = msgspec.json.Decoder(_QueryRow).decode
 def decode_delta(value: bytes) -> QueryDelta:
     """Decode one delta; raise Rejection for a counter that is not kept."""
     delta = _decode_delta(value)
-    for counter, sums in delta.deltas.items():
-        if counter not in _INDEX or len(sums) != _DECAYED:
-            raise Rejection("invalid_field", f"deltas: {counter!r} with {len(sums)} numbers")
+    if not delta.deltas.keys() <= _INDEX.keys():
+        unknown = sorted(delta.deltas.keys() - _INDEX.keys())
+        raise Rejection("invalid_field", f"deltas: {unknown[0]!r} is no counter")
     for item_id, sums in delta.items.items():
         if len(sums) != _ITEM:
             raise Rejection("invalid_field", f"items: {item_id!r} with {len(sums)} numbers")
@@ -121,8 +121,7 @@ class Queries:
         else:
             query.as_of_ms = max(query.as_of_ms, event.as_of_ms)
             query.first_ms = min(query.first_ms, event.first_ms)
-        deltas = {_INDEX[counter]: sums for counter, sums in event.deltas.items()}
-        query.counters.merge(deltas, event.as_of_ms)
+        query.counters.merge(event.deltas, _INDEX, event.as_of_ms)
         query.items.merge(event.items, event.as_of_ms)
         self._touched[event.query] = None
 
@@ -167,15 +166,16 @@ class Queries:
 
     def _signal(self, text: str, query: _Query, cut: Cut) -> QuerySignal:
         at_ms = query.as_of_ms
-        totals, m30, h6, d7 = query.counters.at(at_ms)
+        counters: Any = msgspec.Raw(_TEXT.of(query.counters, at_ms))
+        _, searches_30m, searches_6h, _ = query.counters.one(_SEARCHES, at_ms)
         age_ms = at_ms - query.first_ms
         prior = self._parameters.prior("ctr", None, at_ms)
         return QuerySignal(
             query=text,
             as_of_ms=at_ms,
             computed_at_ms=cut.computed_at_ms,
-            counters=dict(zip(COUNTERS, map(Counter, totals, m30, h6, d7), strict=True)),
-            velocity=rates.velocity(m30[_SEARCHES], h6[_SEARCHES], age_ms),
+            counters=counters,
+            velocity=rates.velocity(searches_30m, searches_6h, age_ms),
             items=query.items.best(at_ms, prior),
         )
 

@@ -127,8 +127,8 @@ def test_a_slate_counts_an_impression_and_the_expected_clicks_of_each_place() ->
     deltas.add_slate(START, [], [])
     first, second = take(deltas)
     assert first.item_id == "a"
-    assert first.deltas == {"impressions": [2.0] * 4, "expected_clicks": [0.75] * 4}
-    assert second.deltas == {"impressions": [1.0] * 4, "expected_clicks": [0.25] * 4}
+    assert first.deltas == {"impressions": (2.0,) * 4, "expected_clicks": (0.75,) * 4}
+    assert second.deltas == {"impressions": (1.0,) * 4, "expected_clicks": (0.25,) * 4}
 
 
 def test_an_item_far_older_than_another_keeps_its_sums() -> None:

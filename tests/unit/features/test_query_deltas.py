@@ -68,7 +68,7 @@ def test_a_search_counts_for_its_items_and_an_empty_one_as_without_result() -> N
     search(deltas, "kim", START, "a", "b", "a")
     search(deltas, "kim", START)
     (delta,) = take(deltas)
-    assert delta.deltas == {"searches": [2.0] * 4, "zero_results": [1.0] * 4}
+    assert delta.deltas == {"searches": (2.0,) * 4, "zero_results": (1.0,) * 4}
     assert delta.items["a"] == pytest.approx([2.0, 0.1 + 0.1 / 3, 0.0])
     assert delta.items["b"] == pytest.approx([1.0, 0.05, 0.0])
     assert take(deltas) == []

@@ -84,7 +84,7 @@ class Town:
         if time_ms > self.now_ms:
             self.advance(time_ms)
         self.seen.append(Seen(item_id, time_ms, self.now_ms, watched))
-        counters = {"watches" if watched else "impressions": [1.0] * 4}
+        counters = {"watches" if watched else "impressions": (1.0,) * 4}
         delta = ItemDelta(item_id=item_id, as_of_ms=time_ms, first_ms=time_ms, deltas=counters)
         at = ord(item_id) % len(self.items)
         self.items[at].send("activity.items", msgspec.json.encode(delta))

@@ -46,12 +46,12 @@ class Bench:
             self.stage.processor.follow("catalog.items", item_id)
 
     def delta(self, item_id: str, at_ms: int = START, **counters: float) -> None:
-        deltas = {name: [amount] * 4 for name, amount in counters.items()}
+        deltas = {name: (amount,) * 4 for name, amount in counters.items()}
         delta = ItemDelta(item_id=item_id, as_of_ms=at_ms, first_ms=at_ms, deltas=deltas)
         self.stage.send("activity.items", msgspec.json.encode(delta))
 
     def seen_by(self, item_id: str, *viewer_ids: str, at_ms: int = START) -> None:
-        counts = {"watches": [1.0] * 4}
+        counts = {"watches": (1.0,) * 4}
         delta = ItemDelta(
             item_id=item_id,
             as_of_ms=at_ms,
@@ -297,7 +297,7 @@ def test_an_item_takes_at_most_one_and_a_half_kilobytes() -> None:
             item_id=f"item-{n:08d}",
             as_of_ms=START,
             first_ms=START,
-            deltas={"clicks": [1.0] * 4},
+            deltas={"clicks": (1.0,) * 4},
             viewers=crowd,
         )
         for n in range(2_000)

@@ -246,7 +246,7 @@ def test_a_query_may_begin_with_what_the_engine_reserves() -> None:
 def test_a_delta_that_cannot_be_counted_is_refused(wrong: dict[str, Any]) -> None:
     delta = {"query": "kim", "as_of_ms": 1, "first_ms": 1, "deltas": {}, "items": {}}
     assert decode_delta(msgspec.json.encode(delta)).key == "kim"
-    with pytest.raises(Rejection, match=r"with \d numbers"):
+    with pytest.raises(Rejection, match=r"no counter|array|with 1 numbers"):
         decode_delta(msgspec.json.encode(delta | wrong))
 
 

@@ -543,7 +543,7 @@ def test_deltas_are_added_up_by_item_and_cut() -> None:
         ("b", at(0), at(0)),
     ]
     assert records[0].deltas["impressions"][0] == 2
-    assert records[0].deltas["clicks"] == [1.0] * 4
+    assert records[0].deltas["clicks"] == (1.0,) * 4
 
 
 def test_nothing_new_writes_nothing() -> None:
