@@ -6,7 +6,6 @@ What of aiokafka's own ways would hurt is put right here.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,16 +14,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.helpers import create_ssl_context
-from aiokafka.protocol.fetch import FetchRequest
 
 from streamapp.errors import ConfigurationError
 from streamapp.settings import Settings
 
 RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits after connections that could not be made, one after the other; the last one repeats."""
-
-FETCH_SECONDS = 0.02
-"""From one fetch to the next of the same broker; a record waits for so long at most."""
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -71,29 +66,8 @@ def patient(client: AIOKafkaClient) -> None:
     client._get_conn = get_conn
 
 
-def unhurried(client: AIOKafkaClient) -> None:
-    """Let a client ask a broker for records no sooner than `FETCH_SECONDS` after it last did.
-
-    A broker answers with the first record that comes. Where records trickle in, that is hundreds
-    of answers a second with a record or two each, and each costs both sides what all the
-    partitions cost that were asked for.
-    """
-    send = client.send
-    asked: dict[int, float] = {}
-
-    async def sent(node_id: int, request: Any, **options: Any) -> Any:
-        if isinstance(request, FetchRequest):
-            early = asked.get(node_id, -FETCH_SECONDS) + FETCH_SECONDS - time.monotonic()
-            if early > 0:
-                await asyncio.sleep(early)
-            asked[node_id] = time.monotonic()
-        return await send(node_id, request, **options)
-
-    client.send = sent
-
-
 class KafkaConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
-    """aiokafka's consumer, patient, unhurried, and always closed in the end.
+    """aiokafka's consumer, patient, and always closed in the end.
 
     Its own `stop` raises CancelledError, and leaves the rest open, when a fetch has just failed:
     whoever stops it would seem to be cancelled. Its own `start` leaves everything open.
@@ -102,7 +76,6 @@ class KafkaConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         patient(self._client)
-        unhurried(self._client)
 
     async def start(self) -> None:
         """Connect; what cannot be started is closed."""

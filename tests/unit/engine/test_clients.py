@@ -1,4 +1,4 @@
-"""Clients: how often they ask, how they wait for brokers that are away, and how they end."""
+"""Clients when the brokers are away: they wait before they ask again, and end when told to."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.protocol.fetch import FetchRequest
 
 from streamapp import kafka
 from streamapp.engine.clients import abandon
-from streamapp.kafka import (
-    FETCH_SECONDS,
-    RECONNECT_SECONDS,
-    KafkaConsumer,
-    patient,
-    unhurried,
-)
+from streamapp.kafka import RECONNECT_SECONDS, KafkaConsumer, patient
 
 
 class Connecting:
@@ -63,62 +56,6 @@ async def test_a_connection_ends_the_row(waits):
     while client.given:
         await client._get_conn(1, group=2)
     assert waits == [*RECONNECT_SECONDS[:2], RECONNECT_SECONDS[0]]
-
-
-class Sending:
-    """Stands for aiokafka's client: each send takes no time."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[int, Any]] = []
-
-    async def send(self, node_id: int, request: Any, *, group: int = 0) -> str:
-        assert group in (0, 2)
-        self.sent.append((node_id, request))
-        return "answer"
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time now, which only sleeping moves."""
-    now = [100.0]
-
-    async def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    monkeypatch.setattr(kafka, "asyncio", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(kafka, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    return now
-
-
-def fetch() -> FetchRequest:
-    return FetchRequest(100, 1, 1_000_000, 0, [])
-
-
-async def test_a_broker_is_asked_for_records_so_often_and_no_more(clock):
-    client: Any = Sending()
-    unhurried(client)
-    for _ in range(5):
-        assert await client.send(1, fetch()) == "answer"
-    assert clock[0] == pytest.approx(100.0 + 4 * FETCH_SECONDS)
-    assert len(client.sent) == 5
-
-
-async def test_a_fetch_after_a_while_is_not_held_up_nor_one_of_another_broker(clock):
-    client: Any = Sending()
-    unhurried(client)
-    await client.send(1, fetch())
-    await client.send(2, fetch())
-    clock[0] = later = 100.0 + 2 * FETCH_SECONDS
-    await client.send(1, fetch())
-    assert clock[0] == later
-
-
-async def test_nothing_but_fetches_is_held_up(clock):
-    client: Any = Sending()
-    unhurried(client)
-    for _ in range(3):
-        await client.send(1, "heartbeat", group=2)
-    assert clock[0] == 100.0
 
 
 async def test_a_producer_is_abandoned_though_its_pending_batches_are_never_delivered():

@@ -729,18 +729,6 @@ def test_a_client_that_cannot_connect_says_so_with_none():
     has(AIOKafkaProducer.__init__, "self.client = AIOKafkaClient(", look=look)
 
 
-def test_a_consumer_fetches_through_its_client_and_drops_what_was_sought_meanwhile():
-    look = "kafka.unhurried"
-    has(AIOKafkaFetcher._get_actions_per_node, "req = FetchRequest(", look=look)
-    has(
-        AIOKafkaFetcher._proc_fetch_request,
-        "await self._client.send(node_id, request)",
-        "except asyncio.CancelledError:",
-        "tp_state.position != fetch_offset",
-        look=look,
-    )
-
-
 def test_a_consumer_ends_its_fetches_by_cancelling_them():
     look = "kafka.KafkaConsumer"
     has(AIOKafkaFetcher.close, "for x in self._pending_tasks:", "x.cancel()", "await x", look=look)
