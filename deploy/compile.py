@@ -11,6 +11,9 @@ anew only then. Without a C compiler everything runs from source.
 
 The value of a `Final` is copied into the code that uses it: a compiled module takes such a constant
 from compiled modules only.
+
+A class of which there are very many, and whose attributes are numbers only, is declared acyclic:
+the garbage collector then neither visits its instances nor adds 16 bytes to each.
 """
 
 from __future__ import annotations

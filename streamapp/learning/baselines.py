@@ -25,6 +25,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from streamapp.features.rates import shrunk
 from streamapp.learning.states import RateState
 
@@ -53,6 +55,7 @@ def combined(item_rate: float, viewer_rate: float, constant: float) -> float:
     return yes / (yes + no) if yes + no > 0.0 else constant
 
 
+@mypyc_attr(acyclic=True)
 class Rate:
     """Decayed clicks and impressions as at `at_ms`; `order` is when it was last counted."""
 

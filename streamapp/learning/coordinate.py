@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import exp, sqrt
 from typing import Final, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 MAX_LOGIT: Final = 35.0
 """Scores are clipped to ± this before they become probabilities, which stay within (0, 1)."""
 
@@ -20,6 +22,7 @@ def sigmoid(score: float) -> float:
     return 1.0 / (1.0 + exp(-score))
 
 
+@mypyc_attr(acyclic=True)
 class Coordinate:
     """One coordinate: z and n, and what follows from them: w, and root = √n/α."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from streamapp.learning.coordinate import Coordinate
 
 BIAS: Final = -1
@@ -15,6 +17,7 @@ State = tuple[float, float, int, float, float, int, float, int, float]
 """z, n, turn, old z, old n, hour, hour's weight, day, day's weight."""
 
 
+@mypyc_attr(acyclic=True)
 class StagedCoordinate(Coordinate):
     """A coordinate with its older states, each with the time it is of.
 
