@@ -15,7 +15,7 @@ from streamapp.learning.model_rows import ModelHead, Row
 from streamapp.learning.model_settings import ContestSettings, ModelSettings
 from streamapp.learning.ranking_quality import RankingQuality
 from streamapp.learning.snapshots import Publication
-from streamapp.learning.staged_coordinate import BIAS
+from streamapp.learning.staged_coordinate import BIAS, StagedCoordinate
 from streamapp.learning.staging import StagedFtrl
 from streamapp.learning.states import Held, OpenRequest, RankingState
 from streamapp.signals import FeatureSpec
@@ -57,8 +57,6 @@ class Model:
         self.ranking = RankingQuality(shared.half_life_requests)
         self._first_place = FirstPlace(settings.spec)
         self._guard = Guard(shared.reservoir_capacity)
-        self._dirty: set[int] = set()
-        self._restored: set[int] = set()
         self._ranking = RankingState()
         self._requests: dict[str, OpenRequest] = {}
         self.measure_anew()
@@ -135,17 +133,17 @@ class Model:
         self.hour_examples = other.hour_examples
         self.measure_anew()
 
-    def _change(self, changed: list[int]) -> None:
+    def _change(self, changed: list[StagedCoordinate]) -> None:
         if changed:
             self.publication.touch(changed)
             self._guard.reset(self.ftrl.accepted)
             self.ranking.renew()
             self.owed = True
 
-    def publish(self, stream_time_ms: int) -> list[tuple[int, float]]:
-        """Begin a version; return its changed weights by coordinate (0 deletes)."""
-        due = self.publication.publish(self.ftrl.accepted, stream_time_ms)
-        self._dirty.update(index for index, _ in due)
+    def publish(self, stream_time_ms: int) -> list[StagedCoordinate]:
+        """Begin a version; return the coordinates of which readers are told another weight."""
+        due = self.publication.publish(self.ftrl.turn, stream_time_ms)
+        self.ftrl.tell(due)
         self.owed = self.news = False
         return due
 
@@ -165,16 +163,15 @@ class Model:
         return rows
 
     def _add_weights(self, rows: list[Row]) -> None:
-        dirty = self.ftrl.take_dirty()
-        dirty.update(self._dirty)
-        self._dirty = set()
-        ftrl, table = self.ftrl, self.publication.table
         encode, version, start = model_rows.encode, model_rows.VERSION, f"{self.id}/w/"
-        for index in sorted(dirty):
-            state, told = ftrl.snapshot(index), table.get(index)
+        for one in self.ftrl.take_dirty():
+            row = None
             # A WeightRow, without building it. What readers still hold is known until they do not.
-            row = encode((version, told, state)) if state is not None or told else None
-            rows.append(((start + str(index)).encode(), row))
+            if one.held:
+                row = encode((version, one.told, one.state))
+            elif one.told:
+                row = encode((version, one.told, None))
+            rows.append(((start + str(one.index)).encode(), row))
 
     def _head(self) -> ModelHead:
         spec, ftrl, told = self.spec, self.ftrl, self.publication
@@ -230,19 +227,14 @@ class Model:
     def restore_weight(self, index: int, value: bytes | None) -> None:
         """Take the row of a coordinate; a later one replaces an earlier."""
         row = None if value is None else model_rows.decode_weight(value)
-        self.publication.table.update(index, 0.0 if row is None else row.published)
-        if row is not None and row.state is not None:
-            self.ftrl.restore(index, row.state)
+        if row is None:
+            self.ftrl.restore(index, None)
         else:
-            self.ftrl.forget(index)
-        self._restored.add(index)
+            self.ftrl.restore(index, row.state, row.published)
 
     def ready(self, held: Mapping[int, Held]) -> None:
         """All rows are in; judge by these examples."""
-        self.ftrl.ready()
-        for index in self._restored:
-            self.publication.restore(index, self.ftrl.accepted(index))
-        self._restored = set()
+        self.publication.restore(self.ftrl.ready(), self.ftrl.turn)
         self.ranking.restore(self._ranking, self._requests)
         self._requests = {}
         self.hold(held)

@@ -4,57 +4,52 @@ A version is published as the weights that changed, then one closing record with
 the checksum of *all* weights a reader holds now. So a reader knows that it has the whole version
 also when it began in the middle, on a compacted topic that lacks what later versions replaced.
 
-The writer and a reader keep the same `WeightTable`. Weights of 0 are not in it: publishing one
-deletes it.
+A weight of 0 is one that readers do not hold: publishing it deletes it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from operator import attrgetter
 from zlib import crc32
+
+from streamapp.learning.staged_coordinate import StagedCoordinate
 
 THRESHOLD = 1e-4
 """Changes of a weight smaller than this are withheld until they add up to it."""
 
 _pack = struct.Struct("<Qd").pack
+_by_index = attrgetter("index")
 
 
 def checksum_of(index: int, weight: float) -> int:
     """Return what one weight adds to a checksum: the CRC-32 of 16 bytes, little endian.
 
     The bytes are the coordinate as an unsigned 64 bit integer and the weight as an IEEE 754
-    double. A table's checksum is the sum over its weights modulo 2^32, so it does not depend on
+    double. A version's checksum is the sum over its weights modulo 2^32, so it does not depend on
     their order and follows each change.
     """
     return crc32(_pack(index, weight))
 
 
-class WeightTable:
-    """Weights by coordinate, with their checksum."""
+class Told:
+    """Number and checksum of the weights that readers hold.
+
+    Attributes:
+        count: weights other than 0.
+    """
 
     def __init__(self) -> None:
-        self._weights: dict[int, float] = {}
-        self.checksum = 0
+        self.count = self.checksum = 0
 
-    def __len__(self) -> int:
-        """Weights other than 0."""
-        return len(self._weights)
-
-    def get(self, index: int) -> float:
-        """Return a weight; one that is not in the table is 0."""
-        return self._weights.get(index, 0.0)
-
-    def update(self, index: int, weight: float) -> None:
-        """Set a weight; 0 removes it."""
-        former = self._weights.get(index)
-        if former is not None:
+    def change(self, index: int, former: float, weight: float) -> None:
+        """Take note that a weight, 0 where readers hold none, becomes another; 0 deletes it."""
+        if former:
+            self.count -= 1
             self.checksum -= checksum_of(index, former)
         if weight:
-            self._weights[index] = weight
+            self.count += 1
             self.checksum += checksum_of(index, weight)
-        elif former is not None:
-            del self._weights[index]
         self.checksum %= 1 << 32
 
 
@@ -64,40 +59,46 @@ class Publication:
     Attributes:
         epoch: of the last version published; 0 before the first.
         at_ms: stream time of the last version; None before the first.
-        table: the weights of that version.
+        told: of all weights of that version; each coordinate knows its own.
     """
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self.epoch = 0
         self.at_ms: int | None = None
-        self.table = WeightTable()
+        self.told = Told()
         self._threshold = threshold
-        self._candidates: set[int] = set()
+        self._candidates: list[StagedCoordinate] = []
 
-    def touch(self, indices: Iterable[int]) -> None:
-        """These weights may have changed since the last version."""
-        self._candidates.update(indices)
+    def touch(self, coordinates: list[StagedCoordinate]) -> None:
+        """The weights of these may have changed since the last version."""
+        self._candidates += coordinates
 
-    def publish(
-        self, weight: Callable[[int], float], stream_time_ms: int
-    ) -> list[tuple[int, float]]:
-        """Begin the next version; return its changes by coordinate (0 deletes)."""
+    def publish(self, turn: int, stream_time_ms: int) -> list[StagedCoordinate]:
+        """Begin the next version; return what it changes, sorted (a weight of 0 deletes).
+
+        Args:
+            turn: the present one; what it taught is not accepted yet.
+        """
         due = []
-        for index in sorted(self._candidates):
-            now = weight(index)
-            if self._is_due(index, now):
-                self.table.update(index, now)
-                due.append((index, now))
-        self._candidates.clear()
+        for one in self._candidates:
+            now = one.accepted(turn)
+            if self._is_due(one.told, now):
+                self.told.change(one.index, one.told, now)
+                one.told = now
+                due.append(one)  # once: what is told is due no more
+        due.sort(key=_by_index)
+        self._candidates = []
         self.epoch += 1
         self.at_ms = stream_time_ms
         return due
 
-    def restore(self, index: int, now: float) -> None:
-        """Take what a weight is now, when `table` has what readers hold of it."""
-        if self._is_due(index, now):
-            self._candidates.add(index)
+    def restore(self, coordinates: list[StagedCoordinate], turn: int) -> None:
+        """Take all that is known, with what readers hold of it; `turn` is the present one."""
+        self.told = Told()
+        for one in coordinates:
+            self.told.change(one.index, 0.0, one.told)
+            if self._is_due(one.told, one.accepted(turn)):
+                self._candidates.append(one)
 
-    def _is_due(self, index: int, now: float) -> bool:
-        held = self.table.get(index)
-        return now != held and abs(now - held) >= self._threshold
+    def _is_due(self, told: float, now: float) -> bool:
+        return now != told and abs(now - told) >= self._threshold

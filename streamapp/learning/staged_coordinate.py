@@ -27,11 +27,14 @@ class StagedCoordinate(Coordinate):
         turn, old_z, old_n, old_w: the turn it was last touched in, and what it was before.
         hour, hour_w: the hour it was last touched in, and its weight before.
         day, day_w: likewise.
+        told: the weight that readers hold.
+        held: False once it is forgotten; it then weighs 0, and stays known while readers hold it.
     """
 
     __slots__ = (
         "day",
         "day_w",
+        "held",
         "hour",
         "hour_w",
         "index",
@@ -39,6 +42,7 @@ class StagedCoordinate(Coordinate):
         "old_n",
         "old_w",
         "old_z",
+        "told",
         "turn",
     )
 
@@ -46,7 +50,18 @@ class StagedCoordinate(Coordinate):
         super().__init__()
         self.index = index
         self.mark = self.turn = self.hour = self.day = NEVER
+        self.old_z = self.old_n = self.old_w = self.hour_w = self.day_w = self.told = 0.0
+        self.held = True
+
+    def clear(self) -> None:
+        """Know nothing; what readers hold of it stays."""
+        self.z = self.n = self.w = self.root = 0.0
+        self.mark = self.turn = self.hour = self.day = NEVER
         self.old_z = self.old_n = self.old_w = self.hour_w = self.day_w = 0.0
+
+    def accepted(self, turn: int) -> float:
+        """Return the weight as last accepted; `turn` is the present one."""
+        return self.old_w if self.turn == turn else self.w
 
     @property
     def state(self) -> State:

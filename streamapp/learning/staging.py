@@ -15,7 +15,8 @@ learning is worth. They are at most that old: each is used until the next full h
 at each example (Poisson inclusion, McMahan et al. 2013, §3.1), drawn by a hash of the example's id
 and the coordinate: on average at its `admission`th example, and equal in every run. The draw does
 not depend on the label. Until then it weighs 0. Coordinates not touched for `expiry_days` days of
-stream time are forgotten, by all copies.
+stream time are forgotten, by all copies. What readers hold of a forgotten one is known until they
+hold it no more (`streamapp.learning.snapshots`).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class StagedFtrl:
         self._admission = settings.admission
         self._intercept_init = intercept_init
         self._coordinates: dict[int, StagedCoordinate] = {}
+        self._forgotten = 0  # of these
         self._bias = StagedCoordinate(BIAS)
         self._mark = 0
         self._turned: list[StagedCoordinate] = []
@@ -110,7 +112,7 @@ class StagedFtrl:
         unknown: list[Any] = []
         for index in indices:
             found = held.get(index)
-            if found is not None:
+            if found is not None and found.held:
                 known.append(found)
             else:
                 unknown.append(index)
@@ -121,12 +123,25 @@ class StagedFtrl:
     def _admit(
         self, known: list[StagedCoordinate], indices: list[int], draw: int, weight: float
     ) -> None:
-        least = _HASHES * weight
-        held, admission = self._coordinates, self._admission
-        for index in indices:
-            if _mixed(draw ^ index) * admission < least:
-                held[index] = coordinate = StagedCoordinate(index)
-                known.append(coordinate)
+        least, admission = _HASHES * weight, self._admission
+        admitted = [index for index in indices if _mixed(draw ^ index) * admission < least]
+        known += [self._hold(index) for index in admitted]
+
+    def _hold(self, index: int) -> StagedCoordinate:
+        """Return a coordinate that is held from now on."""
+        coordinate = self._coordinates.get(index)
+        if coordinate is None:
+            coordinate = self._coordinates[index] = StagedCoordinate(index)
+        else:
+            coordinate.held = True
+            self._forgotten -= 1
+        return coordinate
+
+    def _forget(self, coordinate: StagedCoordinate) -> None:
+        """Hold a coordinate no longer; once that is written and told, it is not known either."""
+        coordinate.clear()
+        coordinate.held = False
+        self._forgotten += 1
 
     def _touch(self, coordinate: StagedCoordinate) -> None:
         """Keep what a coordinate is, before it changes for the first time in a turn."""
@@ -155,7 +170,7 @@ class StagedFtrl:
         for index in indices:
             one = held(index)
             if one is not None:
-                score += one.old_w if one.turn == turn else one.w
+                score += one.accepted(turn)
         return score
 
     def weight(self, index: int) -> float:
@@ -166,10 +181,7 @@ class StagedFtrl:
     def accepted(self, index: int) -> float:
         """Return the weight of one coordinate as last accepted."""
         coordinate = self._coordinates.get(index)
-        return 0.0 if coordinate is None else self._accepted(coordinate)
-
-    def _accepted(self, coordinate: StagedCoordinate) -> float:
-        return coordinate.old_w if coordinate.turn == self.turn else coordinate.w
+        return 0.0 if coordinate is None else coordinate.accepted(self.turn)
 
     @property
     def intercept(self) -> float:
@@ -179,12 +191,12 @@ class StagedFtrl:
     @property
     def accepted_intercept(self) -> float:
         """Log-odds when no coordinate is on, as last accepted."""
-        return self._intercept_init + self._accepted(self._bias)
+        return self._intercept_init + self._bias.accepted(self.turn)
 
     @property
     def size(self) -> int:
         """Coordinates held."""
-        return len(self._coordinates)
+        return len(self._coordinates) - self._forgotten
 
     def turned(self) -> Iterator[tuple[int, float]]:
         """Yield the coordinates learned from in this turn, with their weights now."""
@@ -192,13 +204,13 @@ class StagedFtrl:
             if one is not self._bias:
                 yield one.index, one.w
 
-    def accept(self, hour: int, day: int) -> list[int]:
+    def accept(self, hour: int, day: int) -> list[StagedCoordinate]:
         """End the turn with what it learned; return the coordinates that may have changed.
 
         Args:
             hour, day: of stream time; the copies are taken anew when they are others than before.
         """
-        changed = [one.index for one in self._turned if one is not self._bias]
+        changed = [one for one in self._turned if one is not self._bias]
         self._next_turn()
         self.hour, self.day = hour, day
         return changed
@@ -209,7 +221,7 @@ class StagedFtrl:
             if one is self._bias:
                 settle(one, one.old_z, one.old_n, *self._free)
             elif one.old_n == 0.0:
-                del self._coordinates[one.index]
+                self._forget(one)
             else:
                 settle(one, one.old_z, one.old_n, *self._penalised)
         self._dirty += self._turned
@@ -220,42 +232,50 @@ class StagedFtrl:
         self.turn += 1
         self._mark += 1
 
-    def expire(self, least_day: int) -> list[int]:
+    def expire(self, least_day: int) -> list[StagedCoordinate]:
         """Forget the coordinates not touched since a day began; return them. Between turns only."""
-        gone = [one for one in self._coordinates.values() if one.day < least_day]
+        gone = [one for one in self._held() if one.day < least_day]
         for one in gone:
-            del self._coordinates[one.index]
+            self._forget(one)
         self._dirty += gone
-        return [one.index for one in gone]
+        return gone
 
-    def return_to_hour(self) -> list[int]:
+    def _held(self) -> list[StagedCoordinate]:
+        return [one for one in self._coordinates.values() if one.held]
+
+    def return_to_hour(self) -> list[StagedCoordinate]:
         """Go back to the weights of an hour ago; return the coordinates that changed.
 
         What was learned of how fast to learn (n) stays. Between turns only.
         """
-        changed = [one for one in self._coordinates.values() if one.hour == self.hour]
+        changed = [one for one in self._held() if one.hour == self.hour]
         for one in changed:
             self._put(one, one.hour_w, one.n)
         if self._bias.hour == self.hour:
             self._put(self._bias, self._bias.hour_w, self._bias.n)
         self._dirty += [*changed, self._bias]
-        return [one.index for one in changed]
+        return changed
 
-    def follow(self, other: StagedFtrl) -> list[int]:
+    def follow(self, other: StagedFtrl) -> list[StagedCoordinate]:
         """Take the weights of another; return the coordinates that changed. Between turns only."""
-        gone = [one for index, one in self._coordinates.items() if index not in other._coordinates]
+        gone = [one for one in self._held() if not other.holds(one.index)]
         for one in gone:
-            del self._coordinates[one.index]
+            self._forget(one)
         changed = []
-        for index, theirs in other._coordinates.items():
-            mine = self._coordinates.get(index)
-            if mine is None:
-                mine = self._coordinates[index] = StagedCoordinate(index)
+        for theirs in other._held():
+            held = self.holds(theirs.index)
+            mine = self._coordinates[theirs.index] if held else self._hold(theirs.index)
             self._copy(mine, theirs)
             changed.append(mine)
         self._copy(self._bias, other._bias)
-        self._dirty += [*gone, *changed, self._bias]
-        return [one.index for one in (*gone, *changed)]
+        changed += gone
+        self._dirty += [*changed, self._bias]
+        return changed
+
+    def holds(self, index: int) -> bool:
+        """Return whether a coordinate is held."""
+        one = self._coordinates.get(index)
+        return one is not None and one.held
 
     def _copy(self, one: StagedCoordinate, theirs: StagedCoordinate) -> None:
         self._put(one, theirs.w, theirs.n)
@@ -267,43 +287,69 @@ class StagedFtrl:
         pull = ridge + n**0.5 / alpha
         settle(one, -weight * pull - (copysign(l1, weight) if weight else 0.0), n, *rule)
 
-    def take_dirty(self) -> set[int]:
-        """Return the coordinates, never the intercept, that changed since this was last called."""
+    def tell(self, due: list[StagedCoordinate]) -> None:
+        """Take note that readers are told of these coordinates, which is part of their state."""
+        self._dirty += due
+
+    def take_dirty(self) -> list[StagedCoordinate]:
+        """Return the coordinates, never the intercept, that changed since this was last called.
+
+        Each once, in the order they changed in first. Those that are neither held nor known to
+        readers are returned for the last time.
+        """
         dirty, self._dirty = self._dirty, []
         self._mark += 1
-        return {one.index for one in dirty if one is not self._bias}
+        mark, changed = self._mark, []
+        for one in dirty:
+            if one.mark != mark and one is not self._bias:
+                one.mark = mark
+                changed.append(one)
+                if not one.held and not one.told:
+                    del self._coordinates[one.index]
+                    self._forgotten -= 1
+        self._mark += 1
+        return changed
 
     def snapshot(self, index: int) -> State | None:
         """Return all there is to restore of a coordinate; None if it is not held."""
         one = self._coordinates.get(index)
-        return None if one is None else one.state
+        return one.state if one is not None and one.held else None
 
     @property
     def bias(self) -> State:
         """All there is to restore of the intercept."""
         return self._bias.state
 
-    def restore(self, index: int, state: State) -> None:
-        """Take what `snapshot` gave; call `ready` when `turn`, `hour` and `day` are set too."""
+    def restore(self, index: int, state: State | None, told: float = 0.0) -> None:
+        """Take what `snapshot` gave; call `ready` when `turn`, `hour` and `day` are set too.
+
+        Args:
+            told: the weight that readers hold.
+        """
         one = StagedCoordinate(index)
-        rule = self._free if index == BIAS else self._penalised
+        one.told, one.held = told, state is not None
+        if state is not None:
+            self._settle(one, state)
+        if index == BIAS:
+            self._bias = one
+        elif one.held or told:
+            self._coordinates[index] = one
+        else:
+            self._coordinates.pop(index, None)
+
+    def _settle(self, one: StagedCoordinate, state: State) -> None:
+        rule = self._free if one.index == BIAS else self._penalised
         z, n, one.turn, one.old_z, one.old_n, one.hour, one.hour_w, one.day, one.day_w = state
         settle(one, one.old_z, one.old_n, *rule)
         one.old_w = one.w
         settle(one, z, n, *rule)
-        if index == BIAS:
-            self._bias = one
-        else:
-            self._coordinates[index] = one
 
-    def forget(self, index: int) -> None:
-        """Hold a coordinate no longer; for a restore only."""
-        self._coordinates.pop(index, None)
-
-    def ready(self) -> None:
-        """All is restored."""
-        held = (self._bias, *self._coordinates.values())
-        self._turned = [one for one in held if one.turn == self.turn]
+    def ready(self) -> list[StagedCoordinate]:
+        """All is restored; return the coordinates that are held or known to readers."""
+        known = list(self._coordinates.values())
+        self._turned = [one for one in (self._bias, *known) if one.turn == self.turn]
+        self._forgotten = len(known) - len(self._held())
+        return known
 
 
 def _mixed(bits: int) -> int:

@@ -35,6 +35,7 @@ from streamapp.learning.encoding import PairEncoder
 from streamapp.learning.model import Model
 from streamapp.learning.model_settings import ContestSettings
 from streamapp.learning.objectives import Objective
+from streamapp.learning.staged_coordinate import StagedCoordinate
 from streamapp.processors.base import Cut, Row
 from streamapp.signals import EpochClose, Example, ModelVersion, ModelWeight
 
@@ -247,11 +248,11 @@ def _figures(contest: Contest) -> Iterable[Figure]:
 
 
 def _weights(
-    model: Model, due: list[tuple[int, float]], cut: Cut
+    model: Model, due: list[StagedCoordinate], cut: Cut
 ) -> Iterator[tuple[bytes, bytes | None]]:
     name, as_of_ms, computed_at_ms = model.id, model.as_of_ms, cut.computed_at_ms
-    for index, weight in due:
-        feature, record = str(index), None
+    for one in due:
+        feature, weight, record = str(one.index), one.told, None
         if weight != 0.0:
             record = _encode(
                 ModelWeight(
@@ -270,8 +271,8 @@ def _close(model: Model, cut: Cut) -> bytes:
         EpochClose(
             model=model.id,
             epoch=model.publication.epoch,
-            count=len(model.publication.table),
-            checksum=model.publication.table.checksum,
+            count=model.publication.told.count,
+            checksum=model.publication.told.checksum,
             intercept=model.ftrl.accepted_intercept,
             spec=model.spec,
             as_of_ms=model.as_of_ms,

@@ -120,7 +120,38 @@ def test_coordinates_not_touched_for_days_are_forgotten():
     for day in range(5):
         one.learn([day, 7], 1.0)
         one.accept(0, day + 1)
-    assert one.expire(3) == [0, 1, 2]
+    assert [gone.index for gone in one.expire(3)] == [0, 1, 2]
     assert one.size == 3
     assert one.weight(0) == 0.0
-    assert sorted(one.take_dirty()) == [0, 1, 2, 3, 4, 7]
+    assert sorted(changed.index for changed in one.take_dirty()) == [0, 1, 2, 3, 4, 7]
+    assert one.take_dirty() == []
+
+
+def test_what_readers_hold_of_a_forgotten_coordinate_is_known_until_they_are_told():
+    one = staged()
+    one.learn([5], 1.0)
+    [held] = one.accept(0, 1)
+    held.told = held.w
+    one.take_dirty()
+    assert one.expire(2) == [held]
+    assert (one.size, one.snapshot(5), one.weight(5)) == (0, None, 0.0)
+    assert one.take_dirty() == [held]
+    one.learn([5], 1.0)
+    assert (one.size, held.held) == (1, True)
+    assert held.told != 0.0
+    one.undo()
+    assert (one.size, one.snapshot(5)) == (0, None)
+    held.told = 0.0
+    one.tell([held])
+    assert one.take_dirty() == [held]
+    one.learn([5], 1.0)
+    assert not held.held
+    assert one.size == 1
+
+
+def test_a_coordinate_that_changed_in_two_turns_is_written_once():
+    one = staged()
+    one.learn([3], 1.0)
+    one.undo()
+    one.learn([3, 4], 0.0)
+    assert [changed.index for changed in one.take_dirty()] == [3, 4]

@@ -211,7 +211,7 @@ async def test_a_topic_whose_versions_do_not_fit_is_read_again(broker):
 
 async def test_a_topic_that_never_fits_is_not_read_again_all_the_time(broker):
     author, state = Author(), State()
-    author.table.update(9, 1.0)  # the author counts a weight that it never sent
+    author.told.change(9, 0.0, 1.0)  # the author counts a weight that it never sent
     broker.write(*author.publish({1: 0.5}))
     log = TopicLog(SETTINGS, state)
     following = log.follow()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamapp.learning.factor_table import FactorTable, row_of
-from streamapp.learning.snapshots import WeightTable
+from streamapp.learning.snapshots import Told
 from streamapp.processors.base import Cut
 from streamapp.reader.state import FACTORS, VERSIONS, WEIGHTS, State
 from streamapp.signals import (
@@ -68,7 +68,7 @@ class Author:
     def __init__(self, model: str = "click-all", spec: FeatureSpec = SPEC) -> None:
         self.model = model
         self.spec = spec
-        self.table = WeightTable()
+        self.told = Told()
         self.weights: dict[int, float] = {}
         self.epoch = 0
 
@@ -77,8 +77,7 @@ class Author:
         self.epoch += 1
         records = []
         for index, weight in changes.items():
-            self.table.update(index, weight)
-            self.weights.pop(index, None)
+            self.told.change(index, self.weights.pop(index, 0.0), weight)
             if weight:
                 self.weights[index] = weight
             record = ModelWeight(
@@ -93,8 +92,8 @@ class Author:
         close = EpochClose(
             model=self.model,
             epoch=self.epoch,
-            count=len(self.table),
-            checksum=self.table.checksum,
+            count=self.told.count,
+            checksum=self.told.checksum,
             intercept=intercept,
             spec=self.spec,
             as_of_ms=self.epoch,
