@@ -29,7 +29,8 @@ from streamapp.learning.coordinate import settle, sigmoid, step
 from streamapp.learning.model_settings import ModelSettings
 from streamapp.learning.staged_coordinate import BIAS, StagedCoordinate, State
 
-_MIX: Final = 0x9E3779B1
+_MIX_HIGH: Final = 0x9E37
+_MIX_LOW: Final = 0x79B1
 _HASHES: Final = 1 << 32
 _LOW: Final = (1 << 16) - 1
 
@@ -353,7 +354,10 @@ class StagedFtrl:
 
 
 def _mixed(bits: int) -> int:
-    """Return `bits` · `_MIX` modulo 2^32, in halves, so that no product has more than 48 bits."""
-    low = (bits & _LOW) * _MIX
-    high = (bits >> 16 & _LOW) * _MIX & _LOW
-    return (low + (high << 16)) % _HASHES
+    """Return `bits` · 0x9E3779B1 modulo 2^32.
+
+    In halves: compiled code multiplies at once what has less than 31 bits, and the rest as objects.
+    """
+    low, high = bits & _LOW, bits >> 16 & _LOW
+    carried = low * _MIX_HIGH + high * _MIX_LOW & _LOW
+    return (low * _MIX_LOW + carried * (_LOW + 1)) % _HASHES
