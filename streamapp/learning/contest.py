@@ -27,6 +27,7 @@ from streamapp.learning.model_settings import ContestSettings
 from streamapp.learning.negative_sampling import NegativeSampling
 from streamapp.learning.objectives import Objective
 from streamapp.learning.reservoir import Reservoir
+from streamapp.learning.staging import StagedFtrl
 from streamapp.learning.verdicts import Status, Verdicts
 from streamapp.signals import Example, ModelMetrics
 
@@ -108,12 +109,14 @@ class Contest:
             keep_rates = (kept, self._sampling.keep_rate)
             self._quality.rank(example, self.models, coordinates, self.as_of_ms, keep_rates)
         draw = mmh3.hash(example.example_id, _SEED, False)  # noqa: FBT003  # unsigned
-        scores = []
+        scores: list[tuple[float, ...]] = []
+        beside: StagedFtrl | None = None
         for model, indices in zip(self.models, coordinates, strict=True):
             model.learned += 1
-            # The challenger's older copies are kept; they predict once it is champion.
-            known = model is champion
-            scores.append(model.ftrl.learn(indices, y, offset, scale, draw, weight, copies=known))
+            told = model.ftrl.learn(indices, y, offset, scale, draw, weight, beside)
+            # The challenger's older copies are kept; they are measured once it is champion.
+            scores.append(told if model is champion else told[:1])
+            beside = model.ftrl if coordinates[1] is indices else None
         self.reservoir.offer(draw, coordinates, y, offset)
         place = self.standing.champion
         constant = self._quality.measure(example, y, self.models, scores, place)

@@ -52,7 +52,7 @@ class ContestQuality:
         """Count one example; return the rate over all before it.
 
         Args:
-            scores: of both models, as `StagedFtrl.learn` returns them.
+            scores: of both models, as `StagedFtrl.learn` returns them; what is there is measured.
             champion: its place.
         """
         weight = example.weight

@@ -28,10 +28,12 @@ class StagedCoordinate(Coordinate):
         hour, hour_w: the hour it was last touched in, and its weight before.
         day, day_w: likewise.
         told: the weight that readers hold.
+        beside: the same coordinate of another model, where it was found last.
         held: False once it is forgotten; it then weighs 0, and stays known while readers hold it.
     """
 
     __slots__ = (
+        "beside",
         "day",
         "day_w",
         "held",
@@ -52,6 +54,7 @@ class StagedCoordinate(Coordinate):
         self.mark = self.turn = self.hour = self.day = NEVER
         self.old_z = self.old_n = self.old_w = self.hour_w = self.day_w = self.told = 0.0
         self.held = True
+        self.beside: StagedCoordinate | None = None
 
     def clear(self) -> None:
         """Know nothing; what readers hold of it stays."""

@@ -50,6 +50,7 @@ class StagedFtrl:
         self._admission = settings.admission
         self._intercept_init = intercept_init
         self._coordinates: dict[int, StagedCoordinate] = {}
+        self._found: list[StagedCoordinate | None] = []  # of the last example, None if not held
         self._forgotten = 0  # of these
         self._bias = StagedCoordinate(BIAS)
         self._mark = 0
@@ -65,9 +66,8 @@ class StagedFtrl:
         scale: float = 1.0,
         draw: int = 0,
         weight: float = 1.0,
-        *,
-        copies: bool = True,
-    ) -> tuple[float, ...]:
+        beside: StagedFtrl | None = None,
+    ) -> tuple[float, float, float]:
         """Predict, then learn that the outcome was `y`, from 0 to 1.
 
         Args:
@@ -77,13 +77,14 @@ class StagedFtrl:
             scale: how much of an example this one is.
             draw: 32 bits, a hash of the example's id.
             weight: examples this one stands for; for admission only.
-            copies: predict with the copies of the hour and the day as well.
+            beside: one that has just learned from the same `indices`, each time the same one:
+                by way of its coordinates these are found without looking most of them up.
 
         Returns:
-            The scores (log-odds, without `offset`) from before learning: of the model, and then of
-            the copies.
+            The scores (log-odds, without `offset`) from before learning: of the model, and of its
+            copies of the hour and of the day.
         """
-        known = self._known(indices, draw, weight)
+        known = self._known(indices, beside, draw, weight)
         mark, bias = self._mark, self._bias
         if bias.mark != mark:
             self._touch(bias)
@@ -101,25 +102,46 @@ class StagedFtrl:
         step(known, gradient, alpha, ridge, l1)
         alpha, ridge, l1 = self._free
         step([bias], gradient, alpha, ridge, l1)
-        return (score, hour, day) if copies else (score,)
+        return score, hour, day
 
-    def _known(self, indices: list[Any], draw: int, weight: float) -> list[StagedCoordinate]:
-        """Return the coordinates that are held, those just admitted last.
+    def _known(
+        self, indices: list[int], beside: StagedFtrl | None, draw: int, weight: float
+    ) -> list[StagedCoordinate]:
+        """Return the coordinates that are held, those just admitted last."""
+        found = self._look_up(indices) if beside is None else self._look_beside(indices, beside)
+        self._found = found
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            unknown = [indices[place] for place, one in enumerate(found) if one is None]
+            self._admit(known, unknown, draw, weight)
+        return known
+
+    def _look_up(self, indices: list[Any]) -> list[StagedCoordinate | None]:
+        """Return the coordinates at their places; None for those that are not held.
 
         Indices are integers, and nothing that is computed with as long as it is only looked up.
         """
         held: dict[Any, StagedCoordinate] = self._coordinates
-        known: list[StagedCoordinate] = []
-        unknown: list[Any] = []
+        found: list[StagedCoordinate | None] = []
         for index in indices:
-            found = held.get(index)
-            if found is not None and found.held:
-                known.append(found)
-            else:
-                unknown.append(index)
-        if unknown:
-            self._admit(known, unknown, draw, weight)
-        return known
+            one = held.get(index)
+            found.append(one if one is not None and one.held else None)
+        return found
+
+    def _look_beside(self, indices: list[Any], beside: StagedFtrl) -> list[StagedCoordinate | None]:
+        """Do as `_look_up`, by way of what another has found."""
+        held: dict[Any, StagedCoordinate] = self._coordinates
+        found: list[StagedCoordinate | None] = []
+        for place, theirs in enumerate(beside._found):
+            one = None if theirs is None else theirs.beside
+            if one is None or not one.held:
+                one = held.get(indices[place])
+                if one is not None and not one.held:
+                    one = None
+                if theirs is not None:
+                    theirs.beside = one
+            found.append(one)
+        return found
 
     def _admit(
         self, known: list[StagedCoordinate], indices: list[int], draw: int, weight: float

@@ -73,7 +73,8 @@ class Verdicts:
 
         Args:
             turn: to note it in.
-            scores: of both models, as `StagedFtrl.learn` returns them.
+            scores: of both models, as `StagedFtrl.learn` returns them; the challenger's may lack
+                those of its copies.
             constant: the rate over all examples.
         """
         place = self.standing.champion

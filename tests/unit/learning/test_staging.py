@@ -155,3 +155,31 @@ def test_a_coordinate_that_changed_in_two_turns_is_written_once():
     one.undo()
     one.learn([3, 4], 0.0)
     assert [changed.index for changed in one.take_dirty()] == [3, 4]
+
+
+@given(turns, st.booleans())
+def test_what_is_found_beside_another_is_what_is_looked_up(history, restarts):
+    settings = ModelSettings(admission=1.5, alpha=0.1)
+    first, second, alone = staged(), staged(settings), staged(settings)
+    for number, (examples, accepted) in enumerate(history):
+        for indices, y in examples:
+            draw = number * 7_919_003
+            first.learn(indices, y, draw=draw)
+            told = second.learn(indices, y, draw=draw, beside=first)
+            assert told == alone.learn(indices, y, draw=draw)
+        if accepted:
+            first.accept(0, number)
+        else:
+            first.undo()
+        for one in (second, alone):
+            if accepted:
+                one.undo()
+            else:
+                one.accept(0, number)
+            one.expire(number - 1)
+            one.take_dirty()
+        if restarts:
+            first.follow(second)
+        assert [second.snapshot(index) for index in range(8)] == [
+            alone.snapshot(index) for index in range(8)
+        ]
