@@ -95,6 +95,11 @@ class Encoder:
         """Return the coordinate of a token."""
         return mmh3.hash(token, self._seed) & self._mask
 
+    def coordinates(self, tokens: Iterable[str]) -> list[int]:
+        """Return the coordinates of tokens, in their order."""
+        seed, mask, hashed = self._seed, self._mask, mmh3.hash
+        return [hashed(token, seed) & mask for token in tokens]
+
     def indices(
         self,
         features: Mapping[str, float | str],
@@ -106,8 +111,7 @@ class Encoder:
     ) -> list[int]:
         """Return the coordinates that are on, each once, in the order of their tokens."""
         tokens = self.tokens(features, viewer=viewer, item=item, surface=surface, position=position)
-        seed, mask, hashed = self._seed, self._mask, mmh3.hash
-        indices = [hashed(token, seed) & mask for token in tokens]
+        indices = self.coordinates(tokens)
         return indices if len(set(indices)) == len(indices) else list(dict.fromkeys(indices))
 
     def tokens(

@@ -3,13 +3,15 @@
 The coordinates of an item shown to a viewer come of these kinds of feature::
 
     shared         viewer, surface, position, device, what the viewer did of late   once a request
-    own            item, category, creator_id, ctr, velocity, …     once, until its signal changes
+    own            item, category, creator_id, kind, …         once, until the catalog has it anew
     of a category  same_category, affinity_category               once a request and category
     of a creator   affinity_creator                               once a request and creator
     of both        query_match                                    once an item
+    rates          ctr, velocity, …                               at once for all items
 
 A cross is of the kind that its two sides make together: viewer and category make a category's,
-category and creator both's. Together they are those that `Encoder.indices` gives for all features
+category and creator both's. What rates are crossed with is gone through item by item.
+Together they are those that `Encoder.indices` gives for all features
 at once, at position 1: each coordinate once, though several tokens may fall on it.
 """
 
@@ -24,22 +26,16 @@ from struct import Struct
 import msgspec
 
 from streamapp.events import CatalogItem
-from streamapp.features.serving import (
-    GROUPS,
-    ITEM_SIGNALS,
-    item_features,
-)
+from streamapp.features.serving import GROUPS, ITEM_SIGNALS, item_features
 from streamapp.learning.features import Encoder
+from streamapp.reader.rates import Rates
 from streamapp.reader.tokens import Named, Tokens
-from streamapp.signals import ItemSignal
 
-OF_ITEM = frozenset(
-    {"item"}.union(*(GROUPS[group].features for group in ("catalog", "item signals")))
-)
-"""Features that depend on the item alone."""
+OF_CATALOG = frozenset({"item", *GROUPS["catalog"].features})
+"""Features that the catalog alone makes of an item."""
 
 _SIDES = {
-    **dict.fromkeys(OF_ITEM | {"query_match"}, "both"),
+    **dict.fromkeys(OF_CATALOG.union(ITEM_SIGNALS, {"query_match"}), "both"),
     **dict.fromkeys(
         ("category", "same_category", "affinity_category", "affinity_category_6h"), "category"
     ),
@@ -51,22 +47,24 @@ listed."""
 
 def kind_of(cross: tuple[str, str]) -> str:
     """Return what a cross depends on: shared, own, category, creator_id or both."""
-    if OF_ITEM.issuperset(cross):
+    if OF_CATALOG.issuperset(cross):
         return "own"
     sides = {_SIDES[name] for name in cross if name in _SIDES}
     return "both" if len(sides) > 1 else next(iter(sides), "shared")
 
 
-class Catalogued(msgspec.Struct, frozen=True, gc=False):
-    """What the catalog alone makes of an item.
+class ItemPart(msgspec.Struct, frozen=True, gc=False):
+    """What the catalog makes of an item, whoever it is shown to.
 
     Attributes:
+        known: what it was made from.
         category, creator_id, title: as the catalog has them.
         category_token, creator_token: of the first two, empty without one.
-        on: coordinates of its tokens, and of that of the item itself, packed.
+        on: coordinates of all its tokens, and of the crosses among them, packed.
         crossed: those tokens that are crossed item by item, by name.
     """
 
+    known: CatalogItem | None
     category: str | None
     creator_id: str | None
     title: str | None
@@ -76,60 +74,40 @@ class Catalogued(msgspec.Struct, frozen=True, gc=False):
     crossed: Named
 
 
-class ItemPart(msgspec.Struct, frozen=True, gc=False):
-    """What is the same whoever an item is shown to.
-
-    Attributes:
-        signal, known: what it was made from.
-        catalogued: of the latter.
-        own: coordinates of all its tokens, and of the crosses among them, packed.
-        crossed: those tokens that are crossed item by item, by name.
-    """
-
-    signal: ItemSignal | None
-    known: CatalogItem | None
-    catalogued: Catalogued
-    own: bytes
-    crossed: Named
-
-
 class ItemParts:
     """Parts of items as one encoder has them; of too many the oldest are forgotten."""
 
     def __init__(self, encoder: Encoder, capacity: int) -> None:
         self.encoder = encoder
         self.tokens = Tokens(encoder)
+        self.rates = Rates(self.tokens)
         self.crosses = {
             kind: [cross for cross in encoder.spec.crosses if kind_of(cross) == kind]
             for kind in ("shared", "own", "category", "creator_id", "both")
         }
-        by_item = chain.from_iterable(self.crosses["own"] + self.crosses["both"])
-        self._crossed = OF_ITEM.intersection(by_item)
+        self._crossed = OF_CATALOG.intersection(chain.from_iterable(self.crosses["both"]))
         self._capacity = capacity
         # Oldest first; a plain dict finds its first slowly after deletions.
         self._parts: OrderedDict[str, ItemPart] = OrderedDict()
 
-    def get(self, item_id: str, known: CatalogItem | None, signal: ItemSignal | None) -> ItemPart:
-        """Return the part of an item as the catalog and its signal have it now."""
+    def get(self, item_id: str, known: CatalogItem | None) -> ItemPart:
+        """Return the part of an item as the catalog has it now."""
         part = self._parts.get(item_id)
         if part is None or part.known is not known:
-            part = self._make(known, signal, self._catalogued(item_id, known))
-        elif part.signal is not signal:
-            part = self._make(known, signal, part.catalogued)
-        else:
-            return part
-        self._parts[item_id] = part
-        if len(self._parts) > self._capacity:
-            self._parts.popitem(last=False)
+            part = self._parts[item_id] = self._make(item_id, known)
+            if len(self._parts) > self._capacity:
+                self._parts.popitem(last=False)
         return part
 
-    def _catalogued(self, item_id: str, known: CatalogItem | None) -> Catalogued:
+    def _make(self, item_id: str, known: CatalogItem | None) -> ItemPart:
         named, on = self.tokens.tell(item_features(known, None))
         token, coordinate = self.tokens.make("item", item_id)
         if token:
             named["item"] = token
             on.append(coordinate)
-        return Catalogued(
+        on += self.tokens.cross(named, self.crosses["own"])
+        return ItemPart(
+            known,
             None if known is None else known.category,
             None if known is None else known.creator_id,
             None if known is None else known.title,
@@ -138,20 +116,6 @@ class ItemParts:
             packed(on),
             {name: named[name] for name in self._crossed if name in named},
         )
-
-    def _make(
-        self, known: CatalogItem | None, signal: ItemSignal | None, catalogued: Catalogued
-    ) -> ItemPart:
-        told = [] if signal is None else self.tokens.of_rates(signal)
-        own = catalogued.on + packed([on for _, on in told if on >= 0])
-        crossed = catalogued.crossed
-        if self._crossed:
-            rates = zip(ITEM_SIGNALS, told, strict=False)
-            crossed = crossed | {
-                n: token for n, (token, _) in rates if token and n in self._crossed
-            }
-            own += packed(self.tokens.cross(crossed, self.crosses["own"]))
-        return ItemPart(signal, known, catalogued, own, crossed)
 
 
 def packed(coordinates: Sequence[int]) -> bytes:

@@ -47,7 +47,8 @@ class Scorer:
                 parts = self._parts_for(champion)
                 viewing = Viewing(parts, viewer_id, surface, viewer)
                 rows[spec] = viewing.rows(
-                    [parts.get(item.item_id, item.known, item.signal) for item in items]
+                    [parts.get(item.item_id, item.known) for item in items],
+                    [item.signal for item in items],
                 )
             logits[number] = _logits(champion, rows[spec])
         chances = 1.0 / (1.0 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT)))

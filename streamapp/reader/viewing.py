@@ -1,28 +1,31 @@
 """One viewer looking at items: which coordinates are on for each.
 
 What a viewer makes together with a category is made once for all items of it, likewise with a
-creator; only titles that answer a query, and crosses of item and viewer, are gone through item by
-item. See `streamapp.reader.item_parts`.
+creator; only titles that answer a query, and crosses of an item's own features with the viewer's or
+with its rates, are gone through item by item. See `streamapp.reader.item_parts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from streamapp.features.serving import (
+    ITEM_SIGNALS,
     Features,
     ViewerFeatures,
     of_category,
     of_creator,
     of_title,
+    three_digits,
 )
 from streamapp.learning.features import MAX_BITS
-from streamapp.reader.item_parts import Catalogued, ItemPart, ItemParts, packed
+from streamapp.reader.item_parts import ItemPart, ItemParts, packed
 from streamapp.reader.tokens import Named
 from streamapp.reader.weights import Coordinates
+from streamapp.signals import ItemSignal
 
 _SIZE = 8
 """Bytes of a packed coordinate."""
@@ -55,61 +58,77 @@ class Viewing:
         self._viewer = viewer
         self._tokens = parts.tokens
         self._crosses = parts.crosses
-        self._coordinate = parts.encoder.coordinate
+        self._rates = parts.rates
+        self._coordinates = parts.encoder.coordinates
         known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": "1"}
         self._named, on = self._tokens.tell(known)
         on += self._tokens.cross(self._named, self._crosses["shared"])
         self._on: Coordinates = np.array(sorted(set(on)), dtype=np.int64)
         self._around = {name: self._shared_sides(name) for name in ("category", "creator_id")}
         self._by_item = bool(viewer.words or self._crosses["both"])
-        self._categories: dict[str | None, bytes] = {}
-        self._creators: dict[str | None, bytes] = {}
         self._crossed: dict[tuple[str, str | None], Named] = {}
 
-    def rows(self, parts: Sequence[ItemPart]) -> Rows:
+    def rows(self, parts: Sequence[ItemPart], signals: Sequence[ItemSignal | None]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
-        rows = [self._of(part) for part in parts]
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        items = np.repeat(np.arange(len(rows)), lengths // _SIZE)
-        on = np.frombuffer(b"".join(rows), dtype=np.int64)
-        return Rows(self._on, *_each_once(items, on, self._on), len(rows))
+        packs = [part.on for part in parts] + self._with_viewer(parts)
+        if self._by_item:
+            packs += map(self._of_both, parts, signals)
+        among = len(parts)
+        lengths = np.fromiter(map(len, packs), np.int64, len(packs)) // _SIZE
+        items = np.repeat(np.arange(len(packs)) % max(among, 1), lengths)
+        on = np.frombuffer(b"".join(packs), dtype=np.int64)
+        rated, own = self._rates.of(signals), lengths[:among].sum()
+        items = np.concatenate((items[:own], rated.items, items[own:]))
+        on = np.concatenate((on[:own], rated.on, on[own:]))
+        return Rows(self._on, *_each_once(items, on, self._on), among)
 
-    def _of(self, part: ItemPart) -> bytes:
-        """Return the coordinates that are on for an item, without those of every item, packed."""
-        item = part.catalogued
-        category = self._categories.get(item.category)
-        if category is None:
-            category = self._categories[item.category] = self._of_category(item)
-        creator = self._creators.get(item.creator_id)
-        if creator is None:
-            creator = self._creators[item.creator_id] = self._of_creator(item)
-        on = part.own + category + creator
-        return on + self._of_both(part) if self._by_item else on
+    def _with_viewer(self, parts: Sequence[ItemPart]) -> list[bytes]:
+        """Return what the viewer makes with each item's category, then with its creator, packed."""
+        categories = self._make(
+            "category", {part.category: part.category_token for part in parts}, of_category
+        )
+        creators = self._make(
+            "creator_id", {part.creator_id: part.creator_token for part in parts}, of_creator
+        )
+        made = [categories[part.category] for part in parts]
+        return made + [creators[part.creator_id] for part in parts]
 
-    def _of_category(self, item: Catalogued) -> bytes:
-        """Return what the viewer and all items of a category make."""
-        known = of_category(self._viewer, item.category)
-        return self._make("category", item.category, item.category_token, known)
+    def _make(
+        self,
+        name: str,
+        tokens: Mapping[str | None, str],
+        known_of: Callable[[ViewerFeatures, str | None], Features],
+    ) -> dict[str | None, bytes]:
+        """Return what the viewer and all items of each category, or creator, make, packed.
 
-    def _of_creator(self, item: Catalogued) -> bytes:
-        """Return what the viewer and all items of a creator make."""
-        known = of_creator(self._viewer, item.creator_id)
-        return self._make("creator_id", item.creator_id, item.creator_token, known)
+        Args:
+            name: category or creator_id.
+            tokens: of each, empty without one.
+            known_of: gives the features that both have together.
+        """
+        crosses = [
+            self._coordinates([before + token + after for token in tokens.values()])
+            for before, after in self._around[name]
+        ]
+        width, crossed = len(crosses) * _SIZE, np.array(crosses, dtype=np.int64).tobytes("F")
+        made = {
+            value: crossed[at * width : (at + 1) * width] if token else b""
+            for at, (value, token) in enumerate(tokens.items())
+        }
+        for value, token in tokens.items():
+            known = known_of(self._viewer, value)
+            if known or self._crosses["both"]:
+                made[value] += packed(self._of_known(name, value, token, known))
+        return made
 
-    def _make(self, name: str, value: str | None, token: str, known: Features) -> bytes:
-        """Return the coordinates of some features that go with a token, and of its crosses."""
-        on = []
+    def _of_known(self, name: str, value: str | None, token: str, known: Features) -> list[int]:
+        """Return the coordinates of features that go with a token, and of their crosses."""
+        named, on = self._tokens.tell(known)
         if token:
-            coordinate = self._coordinate
-            on = [coordinate(before + token + after) for before, after in self._around[name]]
-        if known or self._crosses["both"]:
-            named, more = self._tokens.tell(known)
-            if token:
-                named[name] = token
-            self._crossed[name, value] = named
-            crosses = [cross for cross in self._crosses[name] if not known.keys().isdisjoint(cross)]
-            on += more + self._tokens.cross(self._named | named, crosses)
-        return packed(on)
+            named[name] = token
+        self._crossed[name, value] = named
+        crosses = [cross for cross in self._crosses[name] if not known.keys().isdisjoint(cross)]
+        return on + self._tokens.cross(self._named | named, crosses)
 
     def _shared_sides(self, name: str) -> list[tuple[str, str]]:
         """Return what stands before and after the token of `name` where it is crossed."""
@@ -121,13 +140,15 @@ class Viewing:
                 sides.append(("", f"×{named[other]}"))
         return sides
 
-    def _of_both(self, part: ItemPart) -> bytes:
-        item = part.catalogued
-        named, on = self._tokens.tell(of_title(self._viewer, item.title))
+    def _of_both(self, part: ItemPart, signal: ItemSignal | None) -> bytes:
+        named, on = self._tokens.tell(of_title(self._viewer, part.title))
         if self._crosses["both"]:
             named |= self._named | part.crossed
-            named |= self._crossed["category", item.category]
-            named |= self._crossed["creator_id", item.creator_id]
+            named |= self._crossed["category", part.category]
+            named |= self._crossed["creator_id", part.creator_id]
+            if signal is not None:
+                rates = {name: three_digits(getattr(signal, name)) for name in ITEM_SIGNALS}
+                named |= self._tokens.tell(rates)[0]
             on += self._tokens.cross(named, self._crosses["both"])
         return packed(on)
 

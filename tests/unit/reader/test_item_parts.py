@@ -7,9 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.events import CatalogItem
-from streamapp.features.serving import GROUPS, features, item_features, viewer_features
+from streamapp.features.serving import (
+    GROUPS,
+    ITEM_SIGNALS,
+    features,
+    item_features,
+    viewer_features,
+)
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
-from streamapp.reader.item_parts import OF_ITEM, ItemParts, kind_of
+from streamapp.reader.item_parts import OF_CATALOG, ItemParts, kind_of
 from streamapp.reader.viewing import Viewing
 from streamapp.signals import FeatureSpec, Habits, ItemSignal, ViewerSession, ViewerSignal
 from tests.unit.reader.worlds import NOW_MS, item_signal, viewer_signal
@@ -72,37 +78,33 @@ def test_parts_make_the_coordinates_of_the_whole(spec, viewer, items, last, quer
         signal, NOW_MS, last_category=last, device=device, country=None, query=query
     )
     parts = ItemParts(encoder, capacity=2)
-    known, expected = [], []
+    known, signals, expected = [], [], []
     for number, (item, rate) in enumerate(items):
         value = None if rate is None else item_signal("i", ctr=rate, velocity=rate).value
         rated = None if value is None else msgspec.json.decode(value, type=ItemSignal)
         name = f"i{number}"
         for _ in range(2):  # the second time it is held
-            part = parts.get(name, item, rated)
+            part = parts.get(name, item)
         known.append(part)
+        signals.append(rated)
         title = None if item is None else item.title
         whole = features(of_viewer, item_features(item, rated), title)
         expected.append(
             sorted(encoder.indices(whole, viewer="v1", item=name, surface="home", position=1))
         )
-    rows = Viewing(parts, "v1", "home", of_viewer).rows(known)
+    rows = Viewing(parts, "v1", "home", of_viewer).rows(known, signals)
     assert rows.among == len(items)
     for number, indices in enumerate(expected):
         assert sorted([*rows.shared, *rows.on[rows.items == number]]) == indices
 
 
-def test_a_part_is_made_anew_when_its_signal_or_the_catalog_changes():
+def test_a_part_is_made_anew_when_the_catalog_changes():
     parts = ItemParts(Encoder(DEFAULT_SPEC), capacity=10)
-    item = CatalogItem(item_id="i1", category="drama")
-    one, other = (
-        msgspec.json.decode(item_signal("i1", ctr=ctr).value or b"", type=ItemSignal)
-        for ctr in (0.1, 0.4)
-    )
-    first = parts.get("i1", item, one)
-    assert parts.get("i1", item, one) is first
-    assert parts.get("i1", item, other).own != first.own
-    assert parts.get("i1", item, other).catalogued is first.catalogued
-    assert parts.get("i1", None, other).catalogued.category is None
+    one, other = (CatalogItem(item_id="i1", category=name) for name in ("drama", "news"))
+    first = parts.get("i1", one)
+    assert parts.get("i1", one) is first
+    assert parts.get("i1", other).on != first.on
+    assert parts.get("i1", None).category is None
 
 
 @given(specs())
@@ -110,7 +112,7 @@ def test_a_cross_of_a_kind_is_the_same_for_all_items_of_that_kind(spec):
     """Only features that change with an item make a cross one of both."""
     for cross in spec.crosses:
         kinds = {
-            "own" if OF_ITEM.issuperset(cross) else "",
+            "own" if OF_CATALOG.issuperset(cross) else "",
             "shared" if not any(map(of_items, cross)) else "",
             "category" if all(map(of_a_category, cross)) else "",
             "creator_id" if all(map(of_a_creator, cross)) else "",
@@ -119,7 +121,9 @@ def test_a_cross_of_a_kind_is_the_same_for_all_items_of_that_kind(spec):
 
 
 def of_items(name: str) -> bool:
-    return name in OF_ITEM or name.startswith(("same_", "affinity_", "query_"))
+    return name in OF_CATALOG.union(ITEM_SIGNALS) or name.startswith(
+        ("same_", "affinity_", "query_")
+    )
 
 
 def of_a_category(name: str) -> bool:
