@@ -112,7 +112,8 @@ class Slate:
         self.lifted = False
         self._scores = scores
         self._new: Mask = np.asarray(new, dtype=np.bool_)
-        self._for_new = chance.new_share > 0.0 and bool(self._new.any())
+        self._new_left = int(self._new.sum())
+        self._for_new = chance.new_share > 0.0 and self._new_left > 0
         self._limits = limits
         self._chance = chance
         self._by_chance = chance.temperature > 0.0 or self._for_new
@@ -122,7 +123,8 @@ class Slate:
         self._placed: list[Counter[Hashable]] = [Counter() for _ in limits]
         self._best_first = chance.temperature == 0.0
         logs = np.log(np.maximum(self._scores, LEAST_SCORE))
-        self._log_weights = logs if self._best_first else logs / chance.temperature
+        self._all_log_weights = logs if self._best_first else logs / chance.temperature
+        self._log_weights = self._all_log_weights.copy()  # −∞ of what is not eligible
         self._weights: Numbers | None = None
 
     def fill(self, count: int) -> list[Place]:
@@ -137,20 +139,23 @@ class Slate:
             self.lifted = True
             self._eligible = self._left.copy()
             self._eligible_left = int(self._left.sum())
+            self._new_left = int((self._left & self._new).sum())
+            self._log_weights = np.where(self._left, self._all_log_weights, -np.inf)
             self._weights = None
         index, propensity = self._choose(place)
         self._take(index)
         return Place(index, propensity if self._by_chance else None)
 
     def _choose(self, place: int) -> tuple[int, float]:
-        new = np.flatnonzero(self._eligible & self._new) if self._for_new else ()
-        share = self._chance.new_share if len(new) else 0.0
+        among_new = self._new_left
+        share = self._chance.new_share if among_new else 0.0
         if share > 0.0 and self._chance.draw(place, "new") < share:
-            index = int(new[int(self._chance.draw(place, "item") * len(new))])
+            new = np.flatnonzero(self._eligible & self._new)
+            index = int(new[int(self._chance.draw(place, "item") * among_new)])
             by_score = self._probability(index)
         else:
             index, by_score = self._by_score(place)
-        for_new = share / len(new) if share and self._new[index] else 0.0
+        for_new = share / among_new if share and self._new[index] else 0.0
         return index, min(for_new + (1.0 - share) * by_score, 1.0)
 
     def _by_score(self, place: int) -> tuple[int, float]:
@@ -159,10 +164,12 @@ class Slate:
             return self._best(), 1.0
         weights = self._weighed()
         sums = weights.cumsum()
-        total = sums[-1]
+        total = float(sums[-1])
         drawn = self._chance.draw(place, "item") * total
-        last = sums.searchsorted(total)  # of those that have any chance
-        at = int(min(sums.searchsorted(drawn, side="right"), last))
+        if drawn < total:
+            at = int(sums.searchsorted(drawn, side="right"))
+        else:  # rounded up: the last of those that have any chance
+            at = int(sums.searchsorted(total))
         return at, float(weights[at] / total)
 
     def _probability(self, index: int) -> float:
@@ -178,8 +185,7 @@ class Slate:
     def _weighed(self) -> Numbers:
         """Return the weights of all, 0 of what is not eligible; the largest is 1."""
         if self._weights is None:
-            logs = np.where(self._eligible, self._log_weights, -np.inf)
-            self._weights = np.exp(logs - logs.max())
+            self._weights = np.exp(self._log_weights - self._log_weights.max())
         return self._weights
 
     def _take(self, index: int) -> None:
@@ -203,7 +209,9 @@ class Slate:
         So they stay precise however much smaller those are that are left.
         """
         self._eligible[index] = False
+        self._log_weights[index] = -np.inf
         self._eligible_left -= 1
+        self._new_left -= int(self._new[index])
         if self._weights is not None:
             largest = self._weights[index] == 1.0
             self._weights[index] = 0.0
