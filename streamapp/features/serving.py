@@ -204,8 +204,13 @@ def item_features(item: CatalogItem | None, signal: ItemSignal | None) -> Featur
         if not item.duration_ms:
             known.pop("duration_ms", None)
     if signal is not None:
-        known.update({name: three_digits(getattr(signal, name)) for name in ITEM_SIGNALS})
+        known |= rate_features({name: getattr(signal, name) for name in ITEM_SIGNALS})
     return known
+
+
+def rate_features(rates: Mapping[str, float]) -> Features:
+    """Return what `item_features` gives of an item's rates, by name."""
+    return {name: three_digits(rate) for name, rate in rates.items()}
 
 
 def features(viewer: ViewerFeatures, item: Features, title: str | None = None) -> Features:

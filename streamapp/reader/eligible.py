@@ -8,9 +8,10 @@ from collections.abc import Iterable
 import msgspec
 
 from streamapp.events import CatalogItem
+from streamapp.reader.held_signal import HeldSignal
 from streamapp.reader.items import Items, is_active
 from streamapp.reader.request import Options
-from streamapp.signals import ItemSignal, ViewerSignal
+from streamapp.signals import ViewerSignal
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +25,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
     item_id: str
     known: CatalogItem | None
-    signal: ItemSignal | None
+    signal: HeldSignal | None
     stale: bool
     category: str | None
     creator_id: str | None

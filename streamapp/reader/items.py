@@ -4,43 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from sys import intern
-
-import msgspec
 
 from streamapp.errors import Rejection
 from streamapp.events import CatalogItem, decoder
 from streamapp.features.catalog import Catalog
-from streamapp.signals import Counter, ItemSignal
+from streamapp.reader.held_signal import HeldSignal, Published, held
 
-_NO_COUNTERS: dict[str, Counter] = {}
-
-
-class _Total(msgspec.Struct, frozen=True, gc=False):
-    total: float
-
-
-class _Counters(msgspec.Struct, frozen=True, gc=False):
-    impressions: _Total = _Total(0.0)
-
-
-class _Published(msgspec.Struct, frozen=True, gc=False):
-    """What is needed of an `ItemSignal`."""
-
-    item_id: str
-    as_of_ms: int
-    status: str | None
-    category: str | None
-    creator_id: str | None
-    counters: _Counters
-    ctr: float
-    coec: float
-    completion_rate: float
-    watch_ratio: float
-    velocity: float
-
-
-_decode = decoder(_Published, "signals.items")
+_decode = decoder(Published, "signals.items")
 
 
 class Items:
@@ -62,7 +32,7 @@ class Items:
         self._capacity = capacity
         self._new_below = new_below
         # Oldest first; a plain dict finds its first slowly after deletions.
-        self._signals: OrderedDict[str, ItemSignal] = OrderedDict()
+        self._signals: OrderedDict[str, HeldSignal] = OrderedDict()
         self._shown_enough: set[str] = set()
         self._new: dict[str, None] = {}
 
@@ -79,7 +49,7 @@ class Items:
         if published.item_id != key:
             raise Rejection("key_mismatch", f"record key {key!r}, item_id {published.item_id!r}")
         self._signals.pop(key, None)  # so that it comes last
-        self._signals[key] = _without_counters(key, published)
+        self._signals[key] = held(published)
         if published.counters.impressions.total >= self._new_below:
             self._shown_enough.add(key)
         self._note(key)
@@ -97,7 +67,7 @@ class Items:
         self.catalog.update(key, value)
         self._note(key)
 
-    def signal(self, item_id: str) -> ItemSignal | None:
+    def signal(self, item_id: str) -> HeldSignal | None:
         """Return the signal of an item, its counters left out."""
         return self._signals.get(item_id)
 
@@ -126,7 +96,7 @@ class Items:
             self._new.setdefault(key)
 
 
-def is_active(item: CatalogItem | None, signal: ItemSignal | None, at_ms: int) -> bool:
+def is_active(item: CatalogItem | None, signal: HeldSignal | None, at_ms: int) -> bool:
     """Tell whether an item may be shown: neither hidden nor removed, nor a stream that is over.
 
     What neither the catalog nor a signal knows may be: it may be newer than both.
@@ -134,22 +104,3 @@ def is_active(item: CatalogItem | None, signal: ItemSignal | None, at_ms: int) -
     if item is None:
         return signal is None or signal.status in (None, "active")
     return item.status == "active" and (item.ends_at_ms is None or item.ends_at_ms > at_ms)
-
-
-def _without_counters(key: str, published: _Published) -> ItemSignal:
-    category, creator_id = published.category, published.creator_id
-    return ItemSignal(
-        item_id=key,
-        as_of_ms=published.as_of_ms,
-        computed_at_ms=0,
-        status=None if published.status is None else intern(published.status),
-        category=None if category is None else intern(category),
-        creator_id=None if creator_id is None else intern(creator_id),
-        counters=_NO_COUNTERS,
-        ctr=published.ctr,
-        coec=published.coec,
-        completion_rate=published.completion_rate,
-        watch_ratio=published.watch_ratio,
-        velocity=published.velocity,
-        viewers=0,
-    )

@@ -24,6 +24,7 @@ from streamapp.features.serving import (
     features,
     item_features,
     last_clicked,
+    rate_features,
     viewer_features,
 )
 from streamapp.reader.eligible import Item, eligible
@@ -125,7 +126,9 @@ class Ranker:
         prior = self.state.parameters.prior
         return np.array(
             [
-                prior("ctr", item.category, at_ms) if item.signal is None else item.signal.ctr
+                prior("ctr", item.category, at_ms)
+                if item.signal is None
+                else item.signal.rates["ctr"]
                 for item in items
             ]
         )
@@ -154,4 +157,5 @@ class Ranker:
 def _features(viewer: ViewerFeatures, item: Item) -> Features:
     """Return what the models were given of an item."""
     title = None if item.known is None else item.known.title
-    return features(viewer, item_features(item.known, item.signal), title)
+    rates = {} if item.signal is None else rate_features(item.signal.rates)
+    return features(viewer, item_features(item.known, None) | rates, title)

@@ -8,18 +8,16 @@ changed costs no more than one that has not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from math import exp2, ulp
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from streamapp.features.serving import ITEM_SIGNALS, three_digits
 from streamapp.learning.features import half_octave
+from streamapp.reader.held_signal import HeldSignal
 from streamapp.reader.tokens import Tokens
 from streamapp.reader.weights import Coordinates
-from streamapp.signals import ItemSignal
 
 OCTAVES = range(-60, 61)
 """Half octaves that rates mostly lie in: 2^−30 to 2^30."""
@@ -28,8 +26,6 @@ _ITS_OWN = -2
 """Where the token depends on the rate itself."""
 
 _NAMES = np.arange(len(ITEM_SIGNALS))
-
-_rates_of = attrgetter(*ITEM_SIGNALS)
 
 
 def _least(octave: int) -> float:
@@ -66,11 +62,11 @@ class Rates:
         self._tokens = tokens
         self._coordinates: Coordinates = np.array([self._by_bound(name) for name in ITEM_SIGNALS])
 
-    def of(self, signals: Sequence[ItemSignal | None]) -> Rated:
+    def of(self, signals: Sequence[HeldSignal | None]) -> Rated:
         """Return what is on for the rates of signals, rounded as `item_features` does."""
         items = [item for item, signal in enumerate(signals) if signal is not None]
-        known = chain.from_iterable(_rates_of(signals[item]) for item in items)
-        rates = np.fromiter(known, np.float64).reshape(-1, len(ITEM_SIGNALS))
+        packed = b"".join([signal.packed for signal in signals if signal is not None])
+        rates = np.frombuffer(packed).reshape(-1, len(ITEM_SIGNALS))
         on = self._coordinates[_NAMES, _BOUNDS.searchsorted(rates, side="right")]
         for item, name in np.argwhere(on == _ITS_OWN):
             rate = three_digits(rates[item, name])

@@ -13,19 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from streamapp.features.serving import (
-    ITEM_SIGNALS,
     Features,
     ViewerFeatures,
     of_category,
     of_creator,
     of_title,
-    three_digits,
+    rate_features,
 )
 from streamapp.learning.features import MAX_BITS
+from streamapp.reader.held_signal import HeldSignal
 from streamapp.reader.item_parts import ItemPart, ItemParts, packed
 from streamapp.reader.tokens import Named
 from streamapp.reader.weights import Coordinates
-from streamapp.signals import ItemSignal
 
 _SIZE = 8
 """Bytes of a packed coordinate."""
@@ -68,7 +67,7 @@ class Viewing:
         self._by_item = bool(viewer.words or self._crosses["both"])
         self._crossed: dict[tuple[str, str | None], Named] = {}
 
-    def rows(self, parts: Sequence[ItemPart], signals: Sequence[ItemSignal | None]) -> Rows:
+    def rows(self, parts: Sequence[ItemPart], signals: Sequence[HeldSignal | None]) -> Rows:
         """Return the coordinates that are on for these items, at position 1."""
         packs = [part.on for part in parts] + self._with_viewer(parts)
         if self._by_item:
@@ -140,15 +139,14 @@ class Viewing:
                 sides.append(("", f"×{named[other]}"))
         return sides
 
-    def _of_both(self, part: ItemPart, signal: ItemSignal | None) -> bytes:
+    def _of_both(self, part: ItemPart, signal: HeldSignal | None) -> bytes:
         named, on = self._tokens.tell(of_title(self._viewer, part.title))
         if self._crosses["both"]:
             named |= self._named | part.crossed
             named |= self._crossed["category", part.category]
             named |= self._crossed["creator_id", part.creator_id]
             if signal is not None:
-                rates = {name: three_digits(getattr(signal, name)) for name in ITEM_SIGNALS}
-                named |= self._tokens.tell(rates)[0]
+                named |= self._tokens.tell(rate_features(signal.rates))[0]
             on += self._tokens.cross(named, self._crosses["both"])
         return packed(on)
 

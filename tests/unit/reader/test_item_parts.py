@@ -15,6 +15,7 @@ from streamapp.features.serving import (
     viewer_features,
 )
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
+from streamapp.reader.held_signal import held
 from streamapp.reader.item_parts import OF_CATALOG, ItemParts, kind_of
 from streamapp.reader.viewing import Viewing
 from streamapp.signals import FeatureSpec, Habits, ItemSignal, ViewerSession, ViewerSignal
@@ -86,7 +87,7 @@ def test_parts_make_the_coordinates_of_the_whole(spec, viewer, items, last, quer
         for _ in range(2):  # the second time it is held
             part = parts.get(name, item)
         known.append(part)
-        signals.append(rated)
+        signals.append(None if rated is None else held(rated))
         title = None if item is None else item.title
         whole = features(of_viewer, item_features(item, rated), title)
         expected.append(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamapp.features.serving import ITEM_SIGNALS, item_features
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
+from streamapp.reader.held_signal import held
 from streamapp.reader.rates import Rates
 from streamapp.reader.tokens import Tokens
 from streamapp.signals import FeatureSpec, ItemSignal
@@ -50,7 +51,9 @@ def expected_of(encoder: Encoder, signal: ItemSignal | None) -> list[int]:
 def test_a_rate_has_the_coordinate_of_the_rate_rounded_to_three_digits(spec, values):
     encoder = Encoder(spec)
     signals = [None if value is None else signal_of(value) for value in values]
-    rated = Rates(Tokens(encoder)).of(signals)
+    rated = Rates(Tokens(encoder)).of(
+        [None if signal is None else held(signal) for signal in signals]
+    )
     for item, signal in enumerate(signals):
         assert rated.on[rated.items == item].tolist() == expected_of(encoder, signal)
 
@@ -63,6 +66,6 @@ def test_a_rate_changes_its_coordinate_where_rounding_puts_it_into_another_half_
         for rate in (bound, bound - digit / 2, bound + digit / 2, bound - digit, bound + digit):
             values += [nextafter(rate, 0.0), rate, nextafter(rate, 9.0)]
     signals = [signal_of(value) for value in values]
-    rated = Rates(Tokens(encoder)).of(signals)
+    rated = Rates(Tokens(encoder)).of([held(signal) for signal in signals])
     for item, signal in enumerate(signals):
         assert rated.on[rated.items == item].tolist() == expected_of(encoder, signal), values[item]

@@ -147,7 +147,7 @@ def test_signals_are_held_without_their_counters():
     state = feed(State(), [item_signal("a", ctr=0.25, category="news")])
     signal = state.items.signal("a")
     assert signal is not None
-    assert (signal.ctr, signal.category, signal.counters) == (0.25, "news", {})
+    assert (signal.rates["ctr"], signal.category) == (0.25, "news")
 
 
 @given(
