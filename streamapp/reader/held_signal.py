@@ -64,12 +64,13 @@ def held(signal: Published | ItemSignal) -> HeldSignal:
     """Return what is held of a signal."""
     return HeldSignal(
         signal.as_of_ms,
-        _interned(signal.status),
-        _interned(signal.category),
-        _interned(signal.creator_id),
+        interned(signal.status),
+        interned(signal.category),
+        interned(signal.creator_id),
         _RATES.pack(*_rates_of(signal)),
     )
 
 
-def _interned(text: str | None) -> str | None:
+def interned(text: str | None) -> str | None:
+    """Return the same object for the same text: many items have few categories, and creators."""
     return None if text is None else intern(text)

@@ -28,18 +28,22 @@ import msgspec
 from streamapp.events import CatalogItem
 from streamapp.features.serving import GROUPS, ITEM_SIGNALS, item_features
 from streamapp.learning.features import Encoder
+from streamapp.reader.held_signal import interned
 from streamapp.reader.rates import Rates
 from streamapp.reader.tokens import Named, Tokens
 
 OF_CATALOG = frozenset({"item", *GROUPS["catalog"].features})
 """Features that the catalog alone makes of an item."""
 
+TOGETHER = {
+    "category": ("same_category", "affinity_category", "affinity_category_6h"),
+    "creator_id": ("affinity_creator", "affinity_creator_6h"),
+}
+"""Features that a viewer has together with an item's category, or creator."""
+
 _SIDES = {
     **dict.fromkeys(OF_CATALOG.union(ITEM_SIGNALS, {"query_match"}), "both"),
-    **dict.fromkeys(
-        ("category", "same_category", "affinity_category", "affinity_category_6h"), "category"
-    ),
-    **dict.fromkeys(("creator_id", "affinity_creator", "affinity_creator_6h"), "creator_id"),
+    **{side: name for name, features in TOGETHER.items() for side in (name, *features)},
 }
 """What makes a feature together with the viewer; those that nothing but the viewer makes are not
 listed."""
@@ -75,7 +79,12 @@ class ItemPart(msgspec.Struct, frozen=True, gc=False):
 
 
 class ItemParts:
-    """Parts of items as one encoder has them; of too many the oldest are forgotten."""
+    """Parts of items as one encoder has them; of too many the oldest are forgotten.
+
+    Attributes:
+        crosses: of the spec, by kind.
+        together: those of a category, or a creator, that have a side of `TOGETHER`.
+    """
 
     def __init__(self, encoder: Encoder, capacity: int) -> None:
         self.encoder = encoder
@@ -84,6 +93,10 @@ class ItemParts:
         self.crosses = {
             kind: [cross for cross in encoder.spec.crosses if kind_of(cross) == kind]
             for kind in ("shared", "own", "category", "creator_id", "both")
+        }
+        self.together = {
+            name: [cross for cross in self.crosses[name] if not set(cross).isdisjoint(features)]
+            for name, features in TOGETHER.items()
         }
         self._crossed = OF_CATALOG.intersection(chain.from_iterable(self.crosses["both"]))
         self._capacity = capacity
@@ -108,8 +121,8 @@ class ItemParts:
         on += self.tokens.cross(named, self.crosses["own"])
         return ItemPart(
             known,
-            None if known is None else known.category,
-            None if known is None else known.creator_id,
+            None if known is None else interned(known.category),
+            None if known is None else interned(known.creator_id),
             None if known is None else known.title,
             named.get("category", ""),
             named.get("creator_id", ""),

@@ -57,6 +57,7 @@ class Viewing:
         self._viewer = viewer
         self._tokens = parts.tokens
         self._crosses = parts.crosses
+        self._together = parts.together
         self._rates = parts.rates
         self._coordinates = parts.encoder.coordinates
         known = {**viewer.shared, "viewer": viewer_id, "surface": surface, "position": "1"}
@@ -126,8 +127,7 @@ class Viewing:
         if token:
             named[name] = token
         self._crossed[name, value] = named
-        crosses = [cross for cross in self._crosses[name] if not known.keys().isdisjoint(cross)]
-        return on + self._tokens.cross(self._named | named, crosses)
+        return on + self._tokens.cross(self._named | named, self._together[name])
 
     def _shared_sides(self, name: str) -> list[tuple[str, str]]:
         """Return what stands before and after the token of `name` where it is crossed."""
