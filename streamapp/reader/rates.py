@@ -40,7 +40,7 @@ def _least(octave: int) -> float:
 
 
 _BOUNDS = np.array([0.0, ulp(0.0), *(_least(octave) for octave in (*OCTAVES, OCTAVES.stop))])
-"""Numbers below 0, 0 itself, what is less than all half octaves, these, and what is beyond."""
+"""Where 0 begins, then less than all half octaves, each of these, and what is beyond."""
 
 
 class Rated(NamedTuple):

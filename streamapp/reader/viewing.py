@@ -69,7 +69,11 @@ class Viewing:
         self._crossed: dict[tuple[str, str | None], Named] = {}
 
     def rows(self, parts: Sequence[ItemPart], signals: Sequence[HeldSignal | None]) -> Rows:
-        """Return the coordinates that are on for these items, at position 1."""
+        """Return the coordinates that are on for these items, at position 1.
+
+        Args:
+            signals: of the same items, None where there is none.
+        """
         packs = [part.on for part in parts] + self._with_viewer(parts)
         if self._by_item:
             packs += map(self._of_both, parts, signals)
@@ -77,6 +81,7 @@ class Viewing:
         lengths = np.fromiter(map(len, packs), np.int64, len(packs)) // _SIZE
         items = np.repeat(np.arange(len(packs)) % max(among, 1), lengths)
         on = np.frombuffer(b"".join(packs), dtype=np.int64)
+        # The rates of an item come after what else it has by itself.
         rated, own = self._rates.of(signals), lengths[:among].sum()
         items = np.concatenate((items[:own], rated.items, items[own:]))
         on = np.concatenate((on[:own], rated.on, on[own:]))
