@@ -20,23 +20,28 @@ from __future__ import annotations
 from math import exp2
 from struct import Struct
 from sys import intern
-from typing import ClassVar
+from typing import Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.decay import DAY_MS, HOUR_MS
 from streamapp.signals import Interest
 
 HALF_LIVES = (6 * HOUR_MS, 7 * DAY_MS)
 
-_SUMS = Struct("<2d")
-_SIZE = _SUMS.size
-_PER_MS = tuple(1.0 / half_life for half_life in HALF_LIVES)
-_LONGEST_MS = 512 * HALF_LIVES[0]
+LIMIT: Final = 20
+"""Names kept of a viewer."""
+
+_SUMS: Final = Struct("<2d")
+_SIZE: Final = 16
+_SHORT_PER_MS: Final = 1.0 / HALF_LIVES[0]
+_LONG_PER_MS: Final = 1.0 / HALF_LIVES[1]
+_LONGEST_MS: Final = 512 * HALF_LIVES[0]
 """How far an event may lie after the landmark: weights up to 2^512, far from overflow."""
 
 
-class Affinities(msgspec.Struct, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class Affinities:
     """How a viewer feels about categories, or creators: sums of the weights of what they did.
 
     Attributes:
@@ -46,14 +51,20 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
             shallow copy stays as it is.
     """
 
-    LIMIT: ClassVar[int] = 20
+    __slots__ = ("landmark_ms", "names", "sums")
 
-    landmark_ms: int = 0
-    names: tuple[str, ...] = ()
-    sums: bytes = b""
+    def __init__(
+        self, landmark_ms: int = 0, names: tuple[str, ...] = (), sums: bytes = b""
+    ) -> None:
+        self.landmark_ms = landmark_ms
+        self.names = tuple([intern(name) for name in names])
+        self.sums = sums
 
-    def __post_init__(self) -> None:
-        self.names = tuple(map(intern, self.names))
+    def copy(self) -> Affinities:
+        """Return a copy, which stays as it is."""
+        copy = Affinities(self.landmark_ms)
+        copy.names, copy.sums = self.names, self.sums
+        return copy
 
     def add(self, name: str, time_ms: int, amount: float) -> None:
         """Add to the sums of a name."""
@@ -63,19 +74,18 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
         if age_ms > _LONGEST_MS:
             self._move_to(time_ms)
             age_ms = 0
-        try:
-            at = _SIZE * self.names.index(name)
-        except ValueError:
-            at = self._begin(name)
+        at = _SIZE * self.names.index(name) if name in self.names else self._begin(name)
         sums = self.sums
-        short, long = _SUMS.unpack_from(sums, at)
-        a, b = _PER_MS
-        added = _SUMS.pack(short + amount * exp2(age_ms * a), long + amount * exp2(age_ms * b))
+        kept: tuple[float, float] = _SUMS.unpack_from(sums, at)
+        short, long = kept
+        short += amount * exp2(age_ms * _SHORT_PER_MS)
+        long += amount * exp2(age_ms * _LONG_PER_MS)
+        added: bytes = _SUMS.pack(short, long)
         self.sums = sums[:at] + added + sums[at + _SIZE :]
 
     def _begin(self, name: str) -> int:
         """Begin with a name; return where its sums are."""
-        if len(self.names) == self.LIMIT:
+        if len(self.names) == LIMIT:
             self._drop_smallest()
         at = len(self.sums)
         self.names += (intern(name),)
@@ -104,8 +114,7 @@ class Affinities(msgspec.Struct, gc=False, array_like=True):
     def factors(self, time_ms: int) -> tuple[float, float]:
         """Return what the sums that `all_kept` and `kept` return are worth at a time."""
         age_ms = self.landmark_ms - time_ms
-        a, b = _PER_MS
-        return exp2(age_ms * a), exp2(age_ms * b)
+        return exp2(age_ms * _SHORT_PER_MS), exp2(age_ms * _LONG_PER_MS)
 
     def all_kept(self) -> dict[str, tuple[float, float]]:
         """Return the sums as they are kept, by name, those of the shortest half-life first."""

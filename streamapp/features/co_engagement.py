@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import msgspec
 
-from streamapp.features import sessions
 from streamapp.features.decay import MINUTE_MS
 from streamapp.features.digest import digest
-from streamapp.features.recent import RecentActions
+from streamapp.features.recent import RecentActions, escaped
+from streamapp.features.sessions import Sessions
 from streamapp.signals import SCHEMA
 
 LAST = 5
@@ -51,18 +51,18 @@ class CoEngagements:
         item_id: str,
         time_ms: int,
         recent: RecentActions,
-        known: bytes,
+        known: Sessions,
         *,
         retracts: bool = False,
     ) -> None:
         """Take an engagement that is not yet among the viewer's recent actions and sessions.
 
         Args:
-            known: the viewer's sessions, packed.
+            known: the viewer's sessions.
             retracts: it was taken before, and is taken back.
         """
         shard, item = _named(item_id)
-        from_ms, to_ms = sessions.span(known, time_ms)
+        from_ms, to_ms = known.span(time_ms)
         before = recent.engaged(from_ms, to_ms, LAST)
         if item in before:
             return
@@ -98,4 +98,4 @@ def shard_of(item_id: str) -> int:
 @lru_cache(maxsize=1 << 16)
 def _named(item_id: str) -> tuple[int, bytes]:
     """Return an item's shard, and its id escaped as in JSON."""
-    return digest(item_id)[0] % SHARDS, _encode(item_id)[1:-1]
+    return digest(item_id)[0] % SHARDS, escaped(item_id)

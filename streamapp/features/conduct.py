@@ -11,12 +11,11 @@ of the viewer, and what one contributed before they turned out to be one is take
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streamapp.events import Click, Watch
-from streamapp.features import searches, sessions
+from streamapp.features import searches
 from streamapp.features.co_engagement import CoEngagements
 from streamapp.features.completions import Completions, DueCompletions, due_ms, labels
 from streamapp.features.dedupe import WITHIN_MS
@@ -34,7 +33,7 @@ from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH
 from streamapp.features.retraction import Retraction
-from streamapp.features.slates import OpenSlates, Slate
+from streamapp.features.slates import Aim, OpenSlates, Slate
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.timers import Timer, Timers
 from streamapp.features.trust import is_bot
@@ -144,7 +143,7 @@ class Conduct:
         """
         for kept in (viewer.profile.seen, viewer.profile.hidden):
             if kept is not None:
-                kept.happened = tuple(self._names.shared(kept.happened))
+                kept.happened = self._names.shared(kept.happened)
         self.outcome.timers = Timers()
         self.set_timers(viewer, viewer.stream_ms)
         for step in steps:
@@ -167,7 +166,7 @@ class Conduct:
         numbers = self._names.numbers([slot.item_id for slot in event.items])
         ids = self._names.texts(numbers)
         time_ms, since_ms = event.occurred_at_ms, step.stream_ms - self._grace_ms
-        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, impressions=len(ids))
+        profile.sessions.add(time_ms, since_ms, impressions=len(ids))
         profile.show(time_ms, ids)
         if not self._is_out(viewer):
             self._count_slate(viewer, key, step, ids, packed(numbers))
@@ -185,10 +184,12 @@ class Conduct:
         searches.show(journal, key, event, slots, rates, outcome.queries)
         if not ids:
             return
-        slate = Slate(key, step)
+        slate = Slate(key, step, ids)
         if step.features:
-            slate.as_of_ms, profile = viewer.newest_ms, viewer.profile
-            slate.categories, slate.creators = copy(profile.categories), copy(profile.creators)
+            categories, creators = viewer.profile.categories, viewer.profile.creators
+            slate.as_of_ms = viewer.newest_ms
+            slate.categories = None if categories is None else categories.copy()
+            slate.creators = None if creators is None else creators.copy()
         if viewer.slates is None:
             viewer.slates = OpenSlates()
         viewer.slates.add(slate)
@@ -208,8 +209,7 @@ class Conduct:
         if action in HIDES:
             profile.hide(time_ms, *self._names.texts([self._names.number(item_id)]))
         profile.care(action, time_ms, step.category, step.creator)
-        clicks = int(code == CLICK)
-        profile.sessions = sessions.add(profile.sessions, time_ms, since_ms, clicks=clicks)
+        profile.sessions.add(time_ms, since_ms, clicks=int(code == CLICK))
         if self._judge is not None:
             self._judge.act(viewer, code, time_ms)
         if not self._is_out(viewer):
@@ -231,27 +231,24 @@ class Conduct:
         item = packed([self._names.number(event.item_id)])
         searches.act(journal, event, code, item, outcome.queries)
         if viewer.slates is not None:
-            self._label(viewer, event, code)
+            self._label(viewer.slates, event, code)
 
-    def _open_slot(self, viewer: Viewer, event: Click | Watch) -> tuple[Slate, int] | None:
-        """Return the slate an event belongs to, and which slot, if its window is still open."""
-        found = None if viewer.slates is None else viewer.slates.attribute(event)
-        return None if found is None or found[0].labelled else found
-
-    def _label(self, viewer: Viewer, event: Click, code: int) -> None:
-        found = self._open_slot(viewer, event)
+    def _label(self, slates: OpenSlates, event: Click, code: int) -> None:
+        """Remember what was done with a slot."""
+        aim = Aim(event.item_id, event.occurred_at_ms, event.request_id, event.position)
+        found = _open_slot(slates, aim)
         if found is None:
             return
         slate, slot = found
-        if event.action != "click":
+        if code != CLICK:
             if (slot, code) not in slate.actions:
                 slate.actions += ((slot, code),)
         elif slot not in slate.clicked:
             slate.clicked += (slot,)
 
-    def _begin(self, viewer: Viewer, event: Watch, key: bytes) -> None:
+    def _begin(self, slates: OpenSlates, event: Watch, key: bytes) -> None:
         """Remember that a slot led to a playback."""
-        found = self._open_slot(viewer, event)
+        found = _open_slot(slates, Aim(event.item_id, event.occurred_at_ms, event.request_id))
         if found is None:
             return
         slate, slot = found
@@ -274,7 +271,7 @@ class Conduct:
             if not is_out:
                 self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
                 if viewer.slates is not None:
-                    self._begin(viewer, event, key)
+                    self._begin(viewer.slates, event, key)
             viewer.recent.add(time_ms, event.event_id, WATCH, item_id)
         begun = len(amounts)
         has_timer = not (begun or playback.closed)
@@ -291,9 +288,7 @@ class Conduct:
             deltas.add(item_id, time_ms, (("watched_ms", float(grown)),))
         if grown:
             profile.watching.watch(time_ms, grown)
-        profile.sessions = sessions.add(
-            profile.sessions, time_ms, since_ms, watches=begun, watched_ms=grown
-        )
+        profile.sessions.add(time_ms, since_ms, watches=begun, watched_ms=grown)
         if playback.completed and not had_completed:
             viewer.recent.add(time_ms, event.event_id, COMPLETE, item_id)
             start_ms = playback.start_ms
@@ -306,17 +301,16 @@ class Conduct:
 
     def set_slate_timer(self, viewer: Viewer, slate: Slate, stream_ms: int) -> None:
         """See to it that a slate is looked at when it is due; if it is already, do so."""
-        shown = slate.shown
-        due_ms = self._over_ms(shown) if slate.labelled else shown.due_ms
-        request_id = shown.event.request_id
+        due_ms = self._over_ms(slate) if slate.labelled else slate.due_ms
+        request_id = slate.request_id
         if due_ms < stream_ms:  # it came late
             self.slate_due(viewer, slate.key, request_id, stream_ms)
         else:
             self.outcome.timers.set((due_ms, viewer.viewer_id, slate.key, "slate", request_id))
 
-    def _over_ms(self, shown: ShownStep) -> int:
+    def _over_ms(self, slate: Slate) -> int:
         """Return when no older slate can be open any more."""
-        return shown.event.occurred_at_ms + self._longest_window_ms
+        return slate.time_ms + self._longest_window_ms
 
     def set_playback_timer(
         self, viewer: Viewer, key: bytes, playback: Playback, stream_ms: int
@@ -340,19 +334,18 @@ class Conduct:
             slate.labelled = True
             if slate.begun:
                 self._await(viewer, slate, said)
-            if slate.shown.due_ms < self._over_ms(slate.shown):
+            if slate.due_ms < self._over_ms(slate):
                 self.set_slate_timer(viewer, slate, stream_ms)
                 return
         slates.drop(slate)
-        if not slates:
+        if len(slates) == 0:
             viewer.slates = None
 
     def _await(self, viewer: Viewer, slate: Slate, said: list[str]) -> None:
         """Keep examples until it is known what came of the playbacks."""
         outcome, viewer_id, key = self.outcome, viewer.viewer_id, slate.key
         begun = [viewer.playbacks.get(playback_key) for _, playback_key in slate.begun]
-        served_ms = slate.shown.event.occurred_at_ms
-        over_ms = due_ms(served_ms, [playback for playback in begun if playback is not None])
+        over_ms = due_ms(slate.time_ms, [playback for playback in begun if playback is not None])
         waiting = awaited(viewer_id, slate, said, over_ms, outcome.segment_by)
         if outcome.completions.add(viewer_id, key, waiting):
             outcome.timers.set((over_ms, viewer_id, key, "completion", ""))
@@ -406,16 +399,23 @@ class Conduct:
         Returns:
             When the last change of the signal was due; −1 if it has not changed.
         """
-        changed_ms = -1
-        for timer in self.outcome.timers.take(stream_ms):
+        changed_ms, timers = -1, self.outcome.timers
+        while (timer := timers.next(stream_ms)) is not None:
             if self.due(viewer, timer, stream_ms):
                 changed_ms = timer[0]
         return changed_ms
 
     def set_timers(self, viewer: Viewer, stream_ms: int) -> None:
         """Set the timers of a viewer who has come to this stream time."""
-        for slate in viewer.slates or ():
-            self.set_slate_timer(viewer, slate, stream_ms)
+        if viewer.slates is not None:
+            for slate in viewer.slates.all():
+                self.set_slate_timer(viewer, slate, stream_ms)
         for key, playback in viewer.playbacks.all():
             if not playback.closed:
                 self.set_playback_timer(viewer, key, playback, stream_ms)
+
+
+def _open_slot(slates: OpenSlates, aim: Aim) -> tuple[Slate, int] | None:
+    """Return the slate an event belongs to, and which slot, if its window is still open."""
+    found = slates.attribute(aim)
+    return None if found is None or found[0].labelled else found

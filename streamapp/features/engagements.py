@@ -22,14 +22,14 @@ from collections.abc import Iterator
 from heapq import merge
 from typing import NamedTuple
 
-from streamapp.features import sessions
 from streamapp.features.item_names import ItemNames, unpacked
 from streamapp.features.journal import Journal
 from streamapp.features.playbacks import Playback, Playbacks
 from streamapp.features.recent import ACTIONS, COMPLETE, ENGAGING, WATCH, RecentActions
+from streamapp.features.sessions import GAP_MS, Sessions
 
 _HEARTBEAT = -1
-_EVERY_MS = sessions.GAP_MS - 1
+_EVERY_MS = GAP_MS - 1
 """Between two heartbeats that keep a session together."""
 
 
@@ -52,7 +52,7 @@ class Act(NamedTuple):
 
 
 class Engagement(NamedTuple):
-    """An item that was engaged, or would have been; and what came before, packed.
+    """An item that was engaged, or would have been; and what came before.
 
     Attributes:
         recent, known: the viewer's actions and sessions then; they are good until the next one.
@@ -61,7 +61,7 @@ class Engagement(NamedTuple):
     item_id: str
     time_ms: int
     recent: RecentActions
-    known: bytes
+    known: Sessions
 
 
 def engagements(
@@ -72,14 +72,14 @@ def engagements(
     Args:
         last: what the viewer did last, and is not in the journal.
     """
-    recent, known = RecentActions(), b""
+    recent, known = RecentActions(), Sessions()
     for number, act in enumerate(_acts(journal, playbacks, last)):
         item_id = names.name(act.item)
         if act.engages:
             yield Engagement(item_id, act.time_ms, recent, known)
         if act.action >= 0:
             recent.add(act.time_ms, f"{number:06}", act.action, item_id)
-        known = sessions.add(known, act.time_ms, 0)
+        known.add(act.time_ms, 0)
 
 
 def _acts(journal: Journal, playbacks: Playbacks, last: Act) -> Iterator[Act]:

@@ -12,24 +12,27 @@ The sums are kept forward decayed from a landmark, as in `streamapp.features.dec
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from math import exp2
 from struct import Struct
+from typing import Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.decay import DAY_MS, HOUR_MS
 from streamapp.features.playbacks import Amounts
 from streamapp.features.rates import shrunk
 
-HALF_LIFE_MS = 7 * DAY_MS
-HOURS = 24
+HALF_LIFE_MS: Final = 7 * DAY_MS
+HOURS: Final = 24
 
-_HOUR = Struct("<Bd")
+_HOUR: Final = Struct("<Bd")
+_SIZE: Final = 9
+_HOUR_MS: Final = HOUR_MS
 _NAMES = [str(hour) for hour in range(HOURS)]
 
 
-class WatchHabits(msgspec.Struct, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class WatchHabits:
     """When and how far a viewer watches.
 
     Attributes:
@@ -37,20 +40,33 @@ class WatchHabits(msgspec.Struct, gc=False, array_like=True):
         hours: for each hour of the day that was watched in, itself and ms: 9 bytes, in order.
     """
 
-    landmark_ms: int = -1
-    hours: bytes = b""
-    ratio_sum: float = 0.0
-    ratio_n: float = 0.0
+    __slots__ = ("hours", "landmark_ms", "ratio_n", "ratio_sum")
+
+    def __init__(
+        self,
+        landmark_ms: int = -1,
+        hours: bytes = b"",
+        ratio_sum: float = 0.0,
+        ratio_n: float = 0.0,
+    ) -> None:
+        self.landmark_ms = landmark_ms
+        self.hours = hours
+        self.ratio_sum = ratio_sum
+        self.ratio_n = ratio_n
 
     def watch(self, time_ms: int, grown_ms: int) -> None:
         """Take time watched, at the event that brought it."""
         weight = self._weight(time_ms)
-        hour, hours = time_ms // HOUR_MS % HOURS, self.hours
-        at = _HOUR.size * bisect_left(hours[:: _HOUR.size], hour)
+        hour, hours = time_ms // _HOUR_MS % HOURS, self.hours
+        at, size = 0, len(hours)
+        while at < size and hours[at] < hour:
+            at += _SIZE
         ms, end = 0.0, at
-        if hours[at : at + 1] == hour.to_bytes():
-            (_, ms), end = _HOUR.unpack_from(hours, at), at + _HOUR.size
-        self.hours = hours[:at] + _HOUR.pack(hour, ms + weight * grown_ms) + hours[end:]
+        if at < size and hours[at] == hour:
+            kept: tuple[int, float] = _HOUR.unpack_from(hours, at)
+            ms, end = kept[1], at + _SIZE
+        added: bytes = _HOUR.pack(hour, ms + weight * grown_ms)
+        self.hours = hours[:at] + added + hours[end:]
 
     def close(self, start_ms: int, amounts: Amounts) -> None:
         """Take what a playback counts for at its start: of this, ratio_sum and ratio_n."""

@@ -7,30 +7,33 @@ that two of a viewer's requests collide within six hours has a chance of some 10
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.decay import HOUR_MS
 from streamapp.features.packed import find
 from streamapp.features.recent import CLICK
 from streamapp.features.slates import ATTRIBUTION_MS
 
-REQUEST_MS = 6 * HOUR_MS
+REQUEST_MS: Final = 6 * HOUR_MS
 """How far back a click with a request_id looks for its impression."""
 
-MAX_KEPT = 1_000
+MAX_KEPT: Final = 1_000
 """Impressions kept of a viewer, and actions; when there are more the first ones go."""
 
-NO_REQUEST = bytes(4)
+NO_REQUEST: Final = bytes(4)
 
-_SHOWN = Struct("<q8s4sIHB")
-_ACTED = Struct("<q4s4sB")
-_ITEM = 4
-_SEARCH, _PLACED = 1, 2
+_SHOWN: Final = Struct("<q8s4sIHB")
+_ACTED: Final = Struct("<q4s4sB")
+_TIME: Final = Struct("<q")
+_SHOWN_SIZE: Final = 27
+_ACTED_SIZE: Final = 17
+_ITEM: Final = 4
+_SEARCH: Final = 1
+_PLACED: Final = 2
 
 
 class Shown(NamedTuple):
@@ -68,18 +71,23 @@ class Clicked(NamedTuple):
         return in_time and (not named or self.request == shown.request)
 
 
-class Slots(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Slots:
     """The slots of an impression: numbers of the items, 4 bytes each, and their positions.
 
     `surface` is the number of its name.
     """
 
-    surface: int
-    items: bytes
-    positions: list[int]
+    __slots__ = ("items", "positions", "surface")
+
+    def __init__(self, surface: int, items: bytes, positions: list[int]) -> None:
+        self.surface = surface
+        self.items = items
+        self.positions = positions
 
 
-class Journal(msgspec.Struct, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class Journal:
     """The entries in the order they came.
 
     Attributes:
@@ -93,22 +101,36 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
         newest_search_ms, newest_click_ms: not older than any; −1 when there never was one.
     """
 
-    shown: bytes = b""
-    items: bytes = b""
-    positions: bytes = b""
-    acted: bytes = b""
-    queries: dict[int, str] | None = None
-    shown_gone: int = 0
-    acted_gone: int = 0
-    newest_search_ms: int = -1
-    newest_click_ms: int = -1
+    __slots__ = (
+        "acted",
+        "acted_gone",
+        "items",
+        "newest_click_ms",
+        "newest_search_ms",
+        "positions",
+        "queries",
+        "shown",
+        "shown_gone",
+    )
 
-    def show(self, shown: Shown, slots: Slots) -> None:
-        """Keep an impression and what it showed."""
-        if len(self.shown) >= MAX_KEPT * _SHOWN.size:
+    def __init__(self) -> None:
+        self.shown = b""
+        self.items = b""
+        self.positions = b""
+        self.acted = b""
+        self.queries: dict[int, str] | None = None
+        self.shown_gone = 0
+        self.acted_gone = 0
+        self.newest_search_ms = -1
+        self.newest_click_ms = -1
+
+    def show(
+        self, time_ms: int, key: bytes, request: bytes, query: str | None, slots: Slots
+    ) -> None:
+        """Keep an impression, the fields of `Shown`, and what it showed."""
+        if len(self.shown) >= MAX_KEPT * _SHOWN_SIZE:
             self._drop_shown()
-        time_ms, key, request, query = shown
-        surface, items, positions = slots
+        positions = slots.positions
         count = len(positions)
         flags = 0
         if positions != _in_line(count):
@@ -116,10 +138,11 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             self.positions += array("I", positions).tobytes()
         if query is not None:
             flags |= _SEARCH
-            self._name(self.shown_gone + len(self.shown) // _SHOWN.size, query)
+            self._name(self.shown_gone + len(self.shown) // _SHOWN_SIZE, query)
             self.newest_search_ms = max(self.newest_search_ms, time_ms)
-        self.shown += _SHOWN.pack(time_ms, key, request, surface, count, flags)
-        self.items += items
+        entry: bytes = _SHOWN.pack(time_ms, key, request, slots.surface, count, flags)
+        self.shown += entry
+        self.items += slots.items
 
     def act(
         self, time_ms: int, item: bytes, request: bytes, action: int, query: str | None
@@ -130,20 +153,22 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             item: the number of the item's name, 4 bytes.
             action: its index in `ACTIONS`.
         """
-        if len(self.acted) >= MAX_KEPT * _ACTED.size:
+        if len(self.acted) >= MAX_KEPT * _ACTED_SIZE:
             self._drop_acted()
         if query is not None:
-            self._name(~(self.acted_gone + len(self.acted) // _ACTED.size), query)
-        self.acted += _ACTED.pack(time_ms, item, request, action)
+            self._name(~(self.acted_gone + len(self.acted) // _ACTED_SIZE), query)
+        entry: bytes = _ACTED.pack(time_ms, item, request, action)
+        self.acted += entry
         if action == CLICK and time_ms > self.newest_click_ms:
             self.newest_click_ms = time_ms
 
-    def showing(self, click: Clicked) -> Iterator[Shown]:
-        """Yield the impressions a click can be on."""
+    def showing(self, click: Clicked) -> list[Shown]:
+        """Return the impressions a click can be on."""
         queries, wanted = self.queries or {}, click.request
+        found: list[Shown] = []
         oldest_ms, newest_ms, named = click.oldest_ms, click.time_ms, wanted != NO_REQUEST
         if named and wanted not in self.shown:
-            return
+            return found
         end = 0
         for number, record in enumerate(_SHOWN.iter_unpack(self.shown), self.shown_gone):
             time_ms, key, request, _, count, flags = record
@@ -151,16 +176,20 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             if (named and request != wanted) or not oldest_ms <= time_ms <= newest_ms:
                 continue
             if find(self.items[start:end], click.item, _ITEM) >= 0:
-                yield Shown(time_ms, key, request, queries[number] if flags & _SEARCH else None)
+                query = queries[number] if flags & _SEARCH else None
+                found.append(Shown(time_ms, key, request, query))
+        return found
 
     def searches(self, from_ms: int, to_ms: int) -> list[tuple[Shown, str]]:
         """Return the searches of a time, both ends included, in order, with their queries."""
         queries = self.queries or {}
         records = enumerate(_SHOWN.iter_unpack(self.shown), self.shown_gone)
         return sorted(
-            (Shown(time_ms, key, request, queries[number]), queries[number])
-            for number, (time_ms, key, request, _, _, flags) in records
-            if flags & _SEARCH and from_ms <= time_ms <= to_ms
+            [
+                (Shown(time_ms, key, request, queries[number]), queries[number])
+                for number, (time_ms, key, request, _, _, flags) in records
+                if flags & _SEARCH and from_ms <= time_ms <= to_ms
+            ]
         )
 
     def clicked(self, from_ms: int, to_ms: int) -> list[Clicked]:
@@ -175,9 +204,10 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             if action == CLICK and from_ms <= time_ms <= to_ms
         ]
 
-    def since(self, time_ms: int) -> Iterator[tuple[Shown, Slots]]:
-        """Yield the impressions from a time on, with what they showed."""
+    def since(self, time_ms: int) -> list[tuple[Shown, Slots]]:
+        """Return the impressions from a time on, with what they showed."""
         queries, end, placed = self.queries or {}, 0, 0
+        found: list[tuple[Shown, Slots]] = []
         for number, record in enumerate(_SHOWN.iter_unpack(self.shown), self.shown_gone):
             at_ms, key, request, surface, count, flags = record
             start, end = end, end + _ITEM * count
@@ -188,13 +218,16 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             if at_ms >= time_ms:
                 query = queries[number] if flags & _SEARCH else None
                 slots = Slots(surface, self.items[start:end], positions)
-                yield Shown(at_ms, key, request, query), slots
+                found.append((Shown(at_ms, key, request, query), slots))
+        return found
 
-    def acts(self, since_ms: int) -> Iterator[tuple[int, bytes, int]]:
-        """Yield the actions from a time on: time, item, index in `ACTIONS`."""
-        for time_ms, item, _, action in _ACTED.iter_unpack(self.acted):
-            if time_ms >= since_ms:
-                yield time_ms, item, action
+    def acts(self, since_ms: int) -> list[tuple[int, bytes, int]]:
+        """Return the actions from a time on: time, item, index in `ACTIONS`."""
+        return [
+            (time_ms, item, action)
+            for time_ms, item, _, action in _ACTED.iter_unpack(self.acted)
+            if time_ms >= since_ms
+        ]
 
     def forget(self, since_ms: int) -> None:
         """Drop what came first as far as it is from before this.
@@ -203,9 +236,9 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
             since_ms: stream time less how late an event may be; impressions are kept longer, by
                 as much as a click reaches back.
         """
-        while self.shown and _SHOWN.unpack_from(self.shown)[0] < since_ms - REQUEST_MS:
+        while len(self.shown) > 0 and _TIME.unpack_from(self.shown)[0] < since_ms - REQUEST_MS:
             self._drop_shown()
-        while self.acted and _ACTED.unpack_from(self.acted)[0] < since_ms:
+        while len(self.acted) > 0 and _TIME.unpack_from(self.acted)[0] < since_ms:
             self._drop_acted()
 
     def _name(self, number: int, query: str) -> None:
@@ -215,7 +248,7 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
 
     def _drop_shown(self) -> None:
         _, _, _, _, count, flags = _SHOWN.unpack_from(self.shown)
-        self.shown, self.items = self.shown[_SHOWN.size :], self.items[_ITEM * count :]
+        self.shown, self.items = self.shown[_SHOWN_SIZE:], self.items[_ITEM * count :]
         if flags & _PLACED:
             self.positions = self.positions[4 * count :]
         if flags & _SEARCH and self.queries:
@@ -223,13 +256,13 @@ class Journal(msgspec.Struct, gc=False, array_like=True):
         self.shown_gone += 1
 
     def _drop_acted(self) -> None:
-        self.acted = self.acted[_ACTED.size :]
+        self.acted = self.acted[_ACTED_SIZE:]
         if self.queries:
             self.queries.pop(~self.acted_gone, None)
         self.acted_gone += 1
 
 
-_LINES = [list(range(1, count + 1)) for count in range(64)]
+_LINES: Final = [list(range(1, count + 1)) for count in range(64)]
 
 
 def _in_line(count: int) -> list[int]:

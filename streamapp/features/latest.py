@@ -8,69 +8,91 @@ newest first, of one time by item id:
 Which items these are is a function of the set of events, in whatever order they arrive: an item's
 time only grows, so one that was pushed out by `LIMIT` newer ones stays out until it happens anew.
 
-An item that happens anew is simply put in front; that it is further back as well is put right when
-the list is asked for or has grown long.
+An item that happens anew is simply added; that it is further back as well is put right when the
+list is asked for or has grown long.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from struct import Struct
-from typing import ClassVar
+from typing import Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
-MORE = 20
+LIMIT: Final = 50
+"""Items kept of a viewer."""
+
+MORE: Final = 20
 """Items more than are needed that may wait to be dropped together."""
 
-_RUN = Struct("<qB")
-_COUNT = 8
+_RUN: Final = Struct("<qB")
+_SIZE: Final = 9
+_COUNT: Final = 8
 """Where the number of items is in a run."""
 
 
-class LatestItems(msgspec.Struct, gc=False, array_like=True):
-    """The latest items of one kind; a subclass says how many.
+@mypyc_attr(acyclic=True)
+class LatestItems:
+    """The latest items of one kind.
+
+    Both are in the order they came, so that what is new is added at the end; in the viewer's row
+    they are the other way round.
 
     Attributes:
-        happened: items, newest first.
-        runs: a time, and how many of the items are of it, 9 bytes each; newest first.
+        happened: items; of one time, those last that are first by id.
+        runs: a time, and how many of the items are of it, 9 bytes each.
     """
 
-    LIMIT: ClassVar[int]
+    __slots__ = ("happened", "runs")
 
-    happened: tuple[str, ...] = ()
-    runs: bytes = b""
+    def __init__(self) -> None:
+        self.happened: list[str] = []
+        self.runs = b""
 
-    def add(self, time_ms: int, item_ids: Iterable[str]) -> None:
+    @classmethod
+    def restored(cls, happened: list[str], runs: bytes) -> LatestItems:
+        """Return them from what `newest_first` gave."""
+        latest = LatestItems()
+        latest.happened, latest.runs = happened[::-1], _backwards(runs)
+        return latest
+
+    def newest_first(self) -> tuple[list[str], bytes]:
+        """Return items and runs, the newest first."""
+        return self.happened[::-1], _backwards(self.runs)
+
+    def add(self, time_ms: int, item_ids: list[str]) -> None:
         """Take items it happened to at a time."""
-        items = sorted(set(item_ids))[: self.LIMIT]
+        items = sorted(set(item_ids))[:LIMIT]
         if not items:
             return
-        runs = self.runs
-        is_late = runs and time_ms <= _RUN.unpack_from(runs)[0]
-        self.happened = (*items, *self.happened)
-        self.runs = _RUN.pack(time_ms, len(items)) + runs
+        items.reverse()
+        runs, run = self.runs, bytes(_RUN.pack(time_ms, len(items)))
+        is_late = len(runs) > 0 and time_ms <= _RUN.unpack_from(runs, len(runs) - _SIZE)[0]
+        self.happened += items
+        self.runs = runs + run
         if is_late:
             self._tidy()
-        elif len(self.happened) > self.LIMIT + MORE:
-            self._drop_last()
+        elif len(self.happened) > LIMIT + MORE:
+            self._drop_first()
 
-    def _drop_last(self) -> None:
+    def _drop_first(self) -> None:
         """Drop the items of the oldest times, as far as there are enough without them."""
         distinct: set[str] = set()
-        runs = end = 0
-        while len(distinct) < self.LIMIT and end < len(self.happened):
-            start, end = end, end + self.runs[runs * _RUN.size + _COUNT]
-            distinct.update(self.happened[start:end])
-            runs += 1
-        if end > self.LIMIT + MORE // 2:
+        happened, runs = self.happened, self.runs
+        run, start = len(runs), len(happened)
+        while len(distinct) < LIMIT and start > 0:
+            run -= _SIZE
+            end, start = start, start - runs[run + _COUNT]
+            distinct.update(happened[start:end])
+        if len(happened) - start > LIMIT + MORE // 2:
             self._tidy()  # too many of them are there twice
         else:
-            self.happened, self.runs = self.happened[:end], self.runs[: runs * _RUN.size]
+            del happened[:start]
+            self.runs = runs[run:]
 
     def _tidy(self) -> None:
-        """Keep each item once, and the first `LIMIT` only."""
+        """Keep each item once, and the latest `LIMIT` only."""
         newest: dict[str, int] = {}
         end = 0
         for time_ms, count in _RUN.iter_unpack(self.runs):
@@ -78,23 +100,16 @@ class LatestItems(msgspec.Struct, gc=False, array_like=True):
             for item in self.happened[start:end]:
                 if time_ms > newest.get(item, -1):
                     newest[item] = time_ms
-        kept = sorted([(-time_ms, item) for item, time_ms in newest.items()])[: self.LIMIT]
-        self.happened = tuple([item for _, item in kept])
+        kept = sorted([(-time_ms, item) for item, time_ms in newest.items()])[:LIMIT]
+        kept.reverse()
+        self.happened = [item for _, item in kept]
         counts = Counter([-behind for behind, _ in kept])
         self.runs = b"".join([_RUN.pack(time_ms, count) for time_ms, count in counts.items()])
 
     def items(self) -> list[str]:
         """Return the items, newest first."""
-        return list(dict.fromkeys(self.happened))[: self.LIMIT]
+        return list(dict.fromkeys(reversed(self.happened)))[:LIMIT]
 
 
-class SeenItems(LatestItems, gc=False, array_like=True):
-    """Items shown to a viewer of late."""
-
-    LIMIT = 50
-
-
-class HiddenItems(LatestItems, gc=False, array_like=True):
-    """Items a viewer hid or reported."""
-
-    LIMIT = 50
+def _backwards(runs: bytes) -> bytes:
+    return b"".join([runs[at : at + _SIZE] for at in range(len(runs) - _SIZE, -1, -_SIZE)])

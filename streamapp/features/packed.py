@@ -7,17 +7,18 @@ first bytes of the digest, and the cost of a search stays what it was.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
-BUCKET_RECORDS = 64
+BUCKET_RECORDS: Final = 64
 """Records in a bucket, on average, at most."""
 
-MAX_BUCKETS = 1 << 16
+MAX_BUCKETS: Final = 1 << 16
 
 
-class PackedTable(msgspec.Struct, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class PackedTable:
     """Records by the 8-byte digest they begin with, which may come twice; a subclass says more.
 
     Attributes:
@@ -26,10 +27,13 @@ class PackedTable(msgspec.Struct, gc=False, array_like=True):
         buckets: a power of two of them; within each the records are in the order they came.
     """
 
+    __slots__ = ("buckets", "held")
+
     SIZE: ClassVar[int]
 
-    held: int = 0
-    buckets: tuple[bytearray, ...] = ()
+    def __init__(self, held: int = 0, buckets: tuple[bytearray, ...] = ()) -> None:
+        self.held = held
+        self.buckets = buckets
 
     def bucket(self, key: bytes) -> bytearray:
         """Return the bucket in which a digest belongs."""
@@ -37,8 +41,9 @@ class PackedTable(msgspec.Struct, gc=False, array_like=True):
         if len(buckets) == 1:
             return buckets[0]
         if not buckets:
-            self.buckets = (bytearray(),)
-            return self.buckets[0]
+            bucket = bytearray()
+            self.buckets = (bucket,)
+            return bucket
         return buckets[(key[0] << 8 | key[1]) & len(buckets) - 1]
 
     def append(self, bucket: bytearray, record: bytes) -> None:
@@ -76,6 +81,6 @@ def find(data: bytes | bytearray, key: bytes, size: int, start: int = 0) -> int:
     (4, -1)
     """
     at = data.find(key, start)
-    while at % size and at >= 0:
+    while at >= 0 and at % size:
         at = data.find(key, at + 1)
     return at

@@ -15,30 +15,30 @@ time is taken back then. What remains is a function of the heartbeats alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
-from typing import Any
+from typing import Any, ClassVar, Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.decay import DAY_MS, MINUTE_MS, SPAN_MS, growth
 from streamapp.features.digest import digest
 from streamapp.features.packed import PackedTable, find
 
-IDLE_MS = 30 * MINUTE_MS
+IDLE_MS: Final = 30 * MINUTE_MS
 """A playback closes after so long without a heartbeat."""
 
-MEMORY_MS = DAY_MS
+MEMORY_MS: Final = DAY_MS
 """A heartbeat further from the last one than this begins a new playback, whatever its id."""
 
-COMPLETE_RATIO = 0.95
-MAX_RATIO = 3.0
+COMPLETE_RATIO: Final = 0.95
+MAX_RATIO: Final = 3.0
 
 Amounts = list[tuple[str, float]]
 """What to add, by counter."""
 
 
-class Playback(msgspec.Struct, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class Playback:
     """One playback of an item by a viewer.
 
     Attributes:
@@ -56,17 +56,32 @@ class Playback(msgspec.Struct, gc=False, array_like=True):
             what it has added to the counter, should it be taken back.
     """
 
-    item: int
-    start_ms: int
-    last_ms: int
-    watched_ms: int = 0
-    duration_ms: int = 0
-    closed: bool = False
-    timed_out: bool = False
-    completed: bool = False
-    kept_out: bool = False
-    ratio: float = -1.0
-    grown: tuple[float, ...] = (0.0, 0.0, 0.0)
+    __slots__ = (
+        "closed",
+        "completed",
+        "duration_ms",
+        "grown",
+        "item",
+        "kept_out",
+        "last_ms",
+        "ratio",
+        "start_ms",
+        "timed_out",
+        "watched_ms",
+    )
+
+    def __init__(self, item: int, start_ms: int, last_ms: int) -> None:
+        self.item = item
+        self.start_ms = start_ms
+        self.last_ms = last_ms
+        self.watched_ms = 0
+        self.duration_ms = 0
+        self.closed = False
+        self.timed_out = False
+        self.completed = False
+        self.kept_out = False
+        self.ratio = -1.0
+        self.grown = (0.0, 0.0, 0.0)
 
     def update(
         self, time_ms: int, state: str, watched_ms: int, duration_ms: int | None
@@ -142,11 +157,13 @@ def playback_key(playback_id: str, item_id: str) -> bytes:
     return digest(f"{len(playback_id)}:{playback_id}{item_id}")
 
 
-_RECORD = Struct("<8sIqqqq4?4d")
-_SIZE = _RECORD.size
+_RECORD: Final = Struct("<8sIqqqq4?4d")
+_LAST: Final = Struct("<20xq")
+_SIZE: Final = 80
 
 
-class Playbacks(PackedTable, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class Playbacks(PackedTable):
     """The playbacks of a viewer by key, packed in 80 bytes each.
 
     All but the one that goes on: a heartbeat mostly belongs to the playback of the one before.
@@ -156,10 +173,20 @@ class Playbacks(PackedTable, gc=False, array_like=True):
         latest: the open playback that was put last.
     """
 
-    SIZE = _SIZE
+    __slots__ = ("latest", "playing")
 
-    playing: bytes = b""
-    latest: Playback | None = None
+    SIZE: ClassVar[int] = _SIZE
+
+    def __init__(
+        self,
+        held: int = 0,
+        buckets: tuple[bytearray, ...] = (),
+        playing: bytes = b"",
+        latest: Playback | None = None,
+    ) -> None:
+        super().__init__(held, buckets)
+        self.playing = playing
+        self.latest = latest
 
     def get(self, key: bytes) -> Playback | None:
         """Return a playback; `put` it back when it changed."""
@@ -181,7 +208,7 @@ class Playbacks(PackedTable, gc=False, array_like=True):
         self._pack(key, playback)
 
     def _pack(self, key: bytes, playback: Playback) -> None:
-        record = _RECORD.pack(
+        record: bytes = _RECORD.pack(
             key,
             playback.item,
             playback.start_ms,
@@ -208,20 +235,28 @@ class Playbacks(PackedTable, gc=False, array_like=True):
         Looks in the bucket of `key` only, and only at what came first: each bucket has its turn.
         """
         bucket = self.bucket(key)
-        while bucket and _RECORD.unpack_from(bucket)[3] < since_ms:
+        while len(bucket) > 0 and _LAST.unpack_from(bucket)[0] < since_ms:
             self.drop(bucket, 0)
 
-    def all(self) -> Iterator[tuple[bytes, Playback]]:
-        """Yield the playbacks held with their keys; `put` back those that changed."""
+    def all(self) -> list[tuple[bytes, Playback]]:
+        """Return the playbacks held with their keys; `put` back those that changed."""
         playing, latest = self.playing, self.latest
+        found: list[tuple[bytes, Playback]] = []
         for record in self.records():
             fields = _RECORD.unpack(record)
             if fields[0] != playing:
-                yield fields[0], _unpacked(fields)
+                found.append((fields[0], _unpacked(fields)))
         if latest is not None:
-            yield playing, latest
+            found.append((playing, latest))
+        return found
 
 
 def _unpacked(fields: tuple[Any, ...]) -> Playback:
     """Return a playback from the fields of its record: key, those up to `ratio`, `grown`."""
-    return Playback(*(*fields[1:11], fields[11:]))
+    playback = Playback(fields[1], fields[2], fields[3])
+    playback.watched_ms, playback.duration_ms = fields[4], fields[5]
+    playback.closed, playback.timed_out = fields[6], fields[7]
+    playback.completed, playback.kept_out = fields[8], fields[9]
+    playback.ratio = fields[10]
+    playback.grown = (fields[11], fields[12], fields[13])
+    return playback

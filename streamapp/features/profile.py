@@ -20,13 +20,16 @@ All of it is a function of the set of events, whatever their order, and bounded 
 
 from __future__ import annotations
 
-import msgspec
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.affinities import Affinities
 from streamapp.features.habits import WatchHabits
-from streamapp.features.latest import HiddenItems, SeenItems
+from streamapp.features.latest import LatestItems
+from streamapp.features.sessions import Sessions
 
-WEIGHTS = {
+WEIGHTS: Final = {
     "click": 1.0,
     "like": 3.0,
     "follow": 3.0,
@@ -39,37 +42,37 @@ WEIGHTS = {
 }
 """What an action, or a playback watched to the end (`complete`), adds to affinities."""
 
-HIDES = ("hide", "report")
+HIDES: Final = ("hide", "report")
 """Actions by which an item is hidden."""
 
 
-class Profile(msgspec.Struct, gc=False, array_like=True):
-    """One viewer's profile; what there is nothing of yet takes no memory.
+@mypyc_attr(acyclic=True)
+class Profile:
+    """One viewer's profile; what there is nothing of yet takes no memory."""
 
-    Attributes:
-        sessions: packed, see `streamapp.features.sessions`.
-    """
+    __slots__ = ("categories", "creators", "habits", "hidden", "seen", "sessions")
 
-    sessions: bytes = b""
-    seen: SeenItems | None = None
-    hidden: HiddenItems | None = None
-    categories: Affinities | None = None
-    creators: Affinities | None = None
-    habits: WatchHabits | None = None
+    def __init__(self) -> None:
+        self.sessions = Sessions()
+        self.seen: LatestItems | None = None
+        self.hidden: LatestItems | None = None
+        self.categories: Affinities | None = None
+        self.creators: Affinities | None = None
+        self.habits: WatchHabits | None = None
 
     def show(self, time_ms: int, item_ids: list[str]) -> None:
         """Take items that were shown."""
         if not item_ids:
             return
         if self.seen is None:
-            self.seen = SeenItems()
+            self.seen = LatestItems()
         self.seen.add(time_ms, item_ids)
 
     def hide(self, time_ms: int, item_id: str) -> None:
         """Take an item that was hidden, or reported."""
         if self.hidden is None:
-            self.hidden = HiddenItems()
-        self.hidden.add(time_ms, (item_id,))
+            self.hidden = LatestItems()
+        self.hidden.add(time_ms, [item_id])
 
     def care(self, action: str, time_ms: int, category: str | None, creator: str | None) -> None:
         """Take what was done with an item of a category and creator: a key of `WEIGHTS`."""

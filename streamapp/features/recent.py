@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from io import BytesIO
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
-MAX_RECENT = 50
+MAX_RECENT: Final = 50
 
-ACTIONS = (
+ACTIONS: Final = (
     "click",
     "like",
     "share",
@@ -35,38 +34,38 @@ ACTIONS = (
 )
 """Actions a viewer is remembered by. Of one event, `watch` comes before `complete`."""
 
-ACTION_INDEX = {action: index for index, action in enumerate(ACTIONS)}
-CLICK, WATCH, COMPLETE = (ACTION_INDEX[action] for action in ("click", "watch", "complete"))
+ACTION_INDEX: Final = {action: index for index, action in enumerate(ACTIONS)}
+CLICK: Final = 0
+HIDE: Final = 6
+REPORT: Final = 7
+WATCH: Final = 8
+COMPLETE: Final = 9
 
-ENGAGING = frozenset(("click", "like", "share", "follow", "add_to_cart", "purchase", "watch"))
+ENGAGING: Final = frozenset(
+    ("click", "like", "share", "follow", "add_to_cart", "purchase", "watch")
+)
 """Actions that engage an item; the others go on with it, or away from it."""
 
-_ITEM = b"\x01"
-_CODES = {action: bytes([2 + index]) for index, action in enumerate(ACTIONS)}
-_AWAY = (_CODES["hide"], _CODES["report"])
-_GOING_ON = frozenset(_CODES.values()) - frozenset(_AWAY)
-_EXPANDED = {
-    code: b'","action":"' + action.encode() + b'","occurred_at_ms":'
-    for action, code in _CODES.items()
-}
-_ENTRY = re.compile(rb"\x01([^\x01-\x1f]*)([\x02-\x0b])([0-9]+)")
-_DIGITS = 13
+_ITEM: Final = b"\x01"
+_CODES: Final = [bytes([2 + index]) for index in range(len(ACTIONS))]
+_EXPANDED: Final = [
+    (_CODES[index], b'","action":"%b","occurred_at_ms":' % action.encode())
+    for index, action in enumerate(ACTIONS)
+]
+_ENTRY: Final = re.compile(rb"\x01([^\x01-\x1f]*)([\x02-\x0b])([0-9]+)")
+_DIGITS: Final = 13
 """Of a time from September 2001 to November 2286."""
 
-_TWICE = 4
-"""Of the entries read to find distinct items, those that come a second time, mostly."""
+_SHORTEST_MS: Final = 1_000_000_000_000
+_LONGEST_MS: Final = 9_999_999_999_999
+_BYTES: Final = bytes(range(256))
+_EVERY_CODE: Final = b"".join(_CODES)
+_SEPARATED: Final = bytes.maketrans(_EVERY_CODE, _ITEM * len(ACTIONS))
+_INDEXED: Final = bytes.maketrans(_EVERY_CODE, _BYTES[: len(ACTIONS)])
+_NO_CODES: Final = _BYTES.translate(None, _EVERY_CODE)
 
-_TIME_AT, _CODE_AT = -_DIGITS, -_DIGITS - 1
-"""Where time and action are in an entry with such a time."""
-
-_SHORTEST_MS, _LONGEST_MS = 10 ** (_DIGITS - 1), 10**_DIGITS - 1
-_BYTES, _EVERY_CODE = bytes(range(256)), b"".join(_CODES.values())
-_SEPARATED = bytes.maketrans(_EVERY_CODE, _ITEM * len(ACTIONS))
-_INDEXED = bytes.maketrans(_EVERY_CODE, _BYTES[: len(ACTIONS)])
-_NO_CODES = _BYTES.translate(None, _EVERY_CODE)
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(str).decode
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(str).decode
 
 
 class Action(NamedTuple):
@@ -78,7 +77,8 @@ class Action(NamedTuple):
     item_id: str
 
 
-class RecentActions(msgspec.Struct, gc=False, array_like=True):
+@mypyc_attr(acyclic=True)
+class RecentActions:
     """The recent actions of a viewer.
 
     Attributes:
@@ -87,10 +87,15 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         actions: as above. ids: event id, escaped as in JSON, and a line end for each.
     """
 
-    held: int = 0
-    newest_ms: int = -1
-    actions: bytes = b""
-    ids: bytes = b""
+    __slots__ = ("actions", "held", "ids", "newest_ms")
+
+    def __init__(
+        self, held: int = 0, newest_ms: int = -1, actions: bytes = b"", ids: bytes = b""
+    ) -> None:
+        self.held = held
+        self.newest_ms = newest_ms
+        self.actions = actions
+        self.ids = ids
 
     def add(self, time_ms: int, event_id: str, action: int, item_id: str) -> None:
         """Take an action, unless 50 are newer; the fields of `Action`."""
@@ -107,22 +112,31 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
 
     def _is_newest(self, entry: Action) -> bool:
         """Compare an action with the newest one when both are of one time."""
-        return entry.occurred_at_ms == self.newest_ms and entry > next(self.entries())
+        return entry.occurred_at_ms == self.newest_ms and entry > self._entries(1)[0]
 
     def _push(self, time_ms: int, event_id: str, action: int, item_id: str) -> None:
         """Put an action before all others."""
         self.held += 1
         self.newest_ms = time_ms
-        item = _encode(item_id)[1:-1]
-        self.actions = b"\x01%b%c%d%b" % (item, 2 + action, time_ms, self.actions)
-        self.ids = b"%b\n%b" % (_encode(event_id)[1:-1], self.ids)
+        time = str(time_ms).encode()
+        parts = [_ITEM, escaped(item_id), _CODES[action], time, self.actions]
+        self.actions = b"".join(parts)
+        self.ids = b"".join([escaped(event_id), b"\n", self.ids])
 
-    def entries(self) -> Iterator[Action]:
-        """Yield the actions, newest first."""
-        ids = BytesIO(self.ids)
-        for match, line in zip(_ENTRY.finditer(self.actions), ids, strict=True):
+    def entries(self) -> list[Action]:
+        """Return the actions, newest first."""
+        return self._entries(self.held)
+
+    def _entries(self, most: int) -> list[Action]:
+        found: list[Action] = []
+        end = 0
+        for line in self.ids.split(b"\n", most)[:most]:
+            match = _ENTRY.match(self.actions, end)
+            assert match is not None  # noqa: S101  # there is one for each id
             item, code, digits = match.groups()
-            yield Action(int(digits), _text(line[:-1]), code[0] - 2, _text(item))
+            found.append(Action(int(digits), _text(line), code[0] - 2, _text(item)))
+            end = match.end()
+        return found
 
     def _pack(self, entries: list[Action]) -> None:
         """Keep these, given newest first."""
@@ -133,7 +147,7 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
     def json(self) -> msgspec.Raw:
         """Return the list for signals.viewers, newest first, as JSON."""
         text = self.actions.replace(_ITEM, b'},{"item_id":"')
-        for code, expanded in _EXPANDED.items():
+        for code, expanded in _EXPANDED:
             text = text.replace(code, expanded)
         return msgspec.Raw(b"[" + text[2:] + b"}]" if text else b"[]")
 
@@ -148,18 +162,28 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
         if from_ms < _SHORTEST_MS or newest_ms > min(to_ms, _LONGEST_MS):
             return self._engaged(from_ms, to_ms)[:most]
         # All times that matter have 13 digits, and none is after the end.
-        begin, read = b"%d" % from_ms, most + _TWICE
-        while True:
-            entries = self.actions.split(_ITEM, read + 1)[1 : read + 1]
-            items = dict.fromkeys(_engaging(entries, begin))
-            if len(items) >= most or read >= self.held or entries[-1][_TIME_AT:] < begin:
-                return list(items)[:most]
-            read = MAX_RECENT
+        found: list[bytes] = []
+        actions, begin = self.actions, str(from_ms).encode()
+        start, size = 0, len(actions)
+        while start < size and len(found) < most:
+            end = actions.find(_ITEM, start + 1)
+            if end < 0:
+                end = size
+            time_at = end - _DIGITS
+            if actions[time_at:end] < begin:
+                break  # so are those after it
+            action = actions[time_at - 1] - 2
+            if 0 <= action <= COMPLETE and action not in (HIDE, REPORT):
+                item = actions[start + 1 : time_at - 1]
+                if item not in found:
+                    found.append(item)
+            start = end
+        return found
 
     def _engaged(self, from_ms: int, to_ms: int) -> list[bytes]:
         found: dict[bytes, None] = {}
         for item, code, digits in _ENTRY.findall(self.actions):
-            if code not in _AWAY and from_ms <= int(digits) <= to_ms:
+            if code[0] - 2 not in (HIDE, REPORT) and from_ms <= int(digits) <= to_ms:
                 found[item] = None
         return list(found)
 
@@ -176,23 +200,14 @@ class RecentActions(msgspec.Struct, gc=False, array_like=True):
 
     def count(self, action: str) -> int:
         """Return how many of the recent actions are of a kind."""
-        return self.actions.count(_CODES[action])
+        return self.actions.count(_CODES[ACTION_INDEX[action]])
 
     def last_item(self, action: str) -> str | None:
         """Return the item of the newest action of a kind."""
-        end = self.actions.find(_CODES[action])
+        end = self.actions.find(_CODES[ACTION_INDEX[action]])
         if end < 0:
             return None
         return _text(self.actions[self.actions.rfind(_ITEM, 0, end) + 1 : end])
-
-
-def _engaging(entries: list[bytes], begin: bytes) -> list[bytes]:
-    """Return the items gone on with by entries not before a time of 13 digits, newest first."""
-    return [
-        entry[:_CODE_AT]
-        for entry in entries
-        if entry[_CODE_AT:_TIME_AT] in _GOING_ON and entry[_TIME_AT:] >= begin
-    ]
 
 
 def _backwards(digits: bytes) -> int:
@@ -208,5 +223,10 @@ def item_of(kept: bytes) -> str:
     return _text(kept)
 
 
-def _text(escaped: bytes) -> str:
-    return _decode(b'"%b"' % escaped)
+def escaped(text: str) -> bytes:
+    """Return a text escaped as in JSON."""
+    return _encode(text)[1:-1]
+
+
+def _text(kept: bytes) -> str:
+    return _decode(b'"%b"' % kept)

@@ -61,11 +61,11 @@ def show(
         rates: mean click rate at each slot's position.
     """
     request = request_tag(event.request_id)
-    query = normalised(event.query) or None if event.query else None
-    shown = Shown(event.occurred_at_ms, key, request, query)
-    if query is None and not journal.queries:
-        journal.show(shown, slots)  # no search, and none it could take a click from
+    query: str | None = normalised(event.query) or None if event.query else None
+    if query is None and not journal.queries:  # no search, and none it could take a click from
+        journal.show(event.occurred_at_ms, key, request, query, slots)
         return
+    shown = Shown(event.occurred_at_ms, key, request, query)
     alone = journal.newest_search_ms < shown.time_ms - REFORMULATION_MS
     before = _NONE if alone else _reformulated(journal, shown.time_ms)
     if query is not None:
@@ -74,7 +74,7 @@ def show(
         if not alone:
             _touch_neighbours(journal, query, shown.time_ms, deltas)
     _claim(journal, shown, event, slots, deltas)
-    journal.show(shown, slots)
+    journal.show(*shown, slots)
     if not alone:  # else no search is near enough to be given up, or to take one's place
         _count_reformulated(journal, before, shown.time_ms, deltas)
 
@@ -90,7 +90,7 @@ def act(journal: Journal, event: Click, action: int, item: bytes, deltas: QueryD
     if action != CLICK:
         journal.act(time_ms, item, request, action, None)
         return
-    query = normalised(event.query) or None if event.query else None
+    query: str | None = normalised(event.query) or None if event.query else None
     if query is not None:
         deltas.touch(query, time_ms)
     if journal.newest_search_ms < 0:
@@ -99,7 +99,7 @@ def act(journal: Journal, event: Click, action: int, item: bytes, deltas: QueryD
         journal.act(time_ms, item, request, action, query)
         return
     new = Clicked(time_ms, item, request, query)
-    showing = list(journal.showing(new))
+    showing = journal.showing(new)
     for shown in showing:
         if shown.query is not None:
             deltas.touch(shown.query, time_ms)
@@ -181,10 +181,10 @@ def _given_up(
 
 
 def _is_clicked(journal: Journal, search: Shown, until_ms: int) -> bool:
-    return any(
-        max(journal.showing(known), default=None) == search
-        for known in journal.clicked(search.time_ms, until_ms)
-    )
+    for known in journal.clicked(search.time_ms, until_ms):
+        if max(journal.showing(known), default=None) == search:
+            return True
+    return False
 
 
 def _count_reformulated(

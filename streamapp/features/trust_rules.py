@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from streamapp.features.catalog import Catalog
 from streamapp.features.decay import HOUR_MS, MINUTE_MS
@@ -47,7 +48,12 @@ REASONS = (
 )
 """Why a viewer is not trusted; a set of reasons is a number with bit i for the i-th."""
 
-BURST, SHORT, REGULAR, REPEATED, UNWATCHED, ANOMALY = (1 << bit for bit in range(len(REASONS)))
+BURST: Final = 1
+SHORT: Final = 2
+REGULAR: Final = 4
+REPEATED: Final = 8
+UNWATCHED: Final = 16
+ANOMALY: Final = 32
 
 REACH_MS = HOUR_MS
 DELIBERATE = frozenset(

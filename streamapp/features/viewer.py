@@ -1,8 +1,10 @@
-"""One viewer: everything kept about them, packed; also their row in the changelog."""
+"""One viewer: everything kept about them; `streamapp.features.viewer_row` makes a row of it."""
 
 from __future__ import annotations
 
-import msgspec
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.decay import DAY_MS
 from streamapp.features.dedupe import EventIds
@@ -10,21 +12,21 @@ from streamapp.features.journal import Journal
 from streamapp.features.playbacks import Playbacks
 from streamapp.features.profile import Profile
 from streamapp.features.recent import RecentActions
-from streamapp.features.slates import OpenSlates, Slate
+from streamapp.features.slates import OpenSlates
 
-_ROW_VERSION = 2
-_NEVER = -DAY_MS
+NEVER: Final = -DAY_MS
+"""Stream time of the last signal of a viewer who has had none."""
 
-FEWEST_STEPS = 32
+FEWEST_STEPS: Final = 32
 """Between two rows of a viewer."""
 
 
-class Viewer(msgspec.Struct, gc=False, array_like=True):
-    """One viewer, in memory and as a row.
+@mypyc_attr(acyclic=True)
+class Viewer:
+    """One viewer.
 
     Attributes:
-        number: of the latest step, from 1. It, `newest_ms` and `stream_ms` have the same places
-            in the row as in that of a step.
+        number: of the latest step, from 1.
         newest_ms: newest event time.
         stream_ms: stream time at the latest step.
         since: steps since the row was last written.
@@ -36,36 +38,39 @@ class Viewer(msgspec.Struct, gc=False, array_like=True):
         trust: packed, see `streamapp.features.trust`.
     """
 
-    version: int = _ROW_VERSION
-    number: int = 0
-    newest_ms: int = -1
-    stream_ms: int = 0
-    viewer_id: str = ""
-    since: int = 0
-    every: int = FEWEST_STEPS
-    steps: int = 0
-    published_ms: int = _NEVER
-    owed: bool = False
-    ids: EventIds = msgspec.field(default_factory=EventIds)
-    recent: RecentActions = msgspec.field(default_factory=RecentActions)
-    playbacks: Playbacks = msgspec.field(default_factory=Playbacks)
-    slates: OpenSlates | None = None
-    profile: Profile = msgspec.field(default_factory=Profile)
-    journal: Journal = msgspec.field(default_factory=Journal)
-    trust: bytes = b""
+    __slots__ = (
+        "every",
+        "ids",
+        "journal",
+        "newest_ms",
+        "number",
+        "owed",
+        "playbacks",
+        "profile",
+        "published_ms",
+        "recent",
+        "since",
+        "slates",
+        "steps",
+        "stream_ms",
+        "trust",
+        "viewer_id",
+    )
 
-
-def _as_list(slates: object) -> list[Slate]:
-    """Return open slates as they are in the row."""
-    if isinstance(slates, OpenSlates):
-        return list(slates)
-    raise NotImplementedError
-
-
-def _as_slates(_: type, rows: object) -> OpenSlates:
-    """Return open slates from what is in the row."""
-    return OpenSlates(msgspec.convert(rows, list[Slate]))
-
-
-encode_viewer = msgspec.json.Encoder(enc_hook=_as_list).encode
-decode_viewer = msgspec.json.Decoder(Viewer, dec_hook=_as_slates).decode
+    def __init__(self, viewer_id: str) -> None:
+        self.viewer_id = viewer_id
+        self.number = 0
+        self.newest_ms = -1
+        self.stream_ms = 0
+        self.since = 0
+        self.every = FEWEST_STEPS
+        self.steps = 0
+        self.published_ms = NEVER
+        self.owed = False
+        self.ids = EventIds()
+        self.recent = RecentActions()
+        self.playbacks = Playbacks()
+        self.slates: OpenSlates | None = None
+        self.profile = Profile()
+        self.journal = Journal()
+        self.trust = b""

@@ -25,7 +25,8 @@ from streamapp.features.erasures import Erasures
 from streamapp.features.expiry import Expiry
 from streamapp.features.item_names import ItemNames
 from streamapp.features.steps import Step, decode_step, encode_step
-from streamapp.features.viewer import FEWEST_STEPS, Viewer, decode_viewer, encode_viewer
+from streamapp.features.viewer import FEWEST_STEPS, Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
 MOST_STEPS = 200
 """Between two rows of a viewer; the slot is one byte."""
@@ -47,7 +48,7 @@ class _Asleep:
 
     def wake(self, viewer_id: str) -> tuple[Viewer, list[Step]]:
         """Return the viewer as they were in their row, and the steps since."""
-        viewer = Viewer(viewer_id=viewer_id) if self.viewer is None else decode_viewer(self.viewer)
+        viewer = Viewer(viewer_id) if self.viewer is None else decode_viewer(self.viewer)
         steps = [decode_step(row) for row in self.steps.values()]
         since = sorted([s for s in steps if s.number > viewer.number], key=lambda s: s.number)
         viewer.since = len(since)
@@ -115,7 +116,7 @@ class ViewerStore:
 
     def begin(self, viewer_id: str, time_ms: int) -> Viewer:
         """Begin a viewer whose first event is of this time."""
-        viewer = self._viewers[viewer_id] = Viewer(viewer_id=viewer_id)
+        viewer = self._viewers[viewer_id] = Viewer(viewer_id)
         self._expiry.add(viewer_id, time_ms)
         return viewer
 

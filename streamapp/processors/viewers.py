@@ -44,7 +44,6 @@ from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS
 from streamapp.features.segments import segment_of
 from streamapp.features.serving import matches, odds, session_ctr, words
-from streamapp.features.sessions import counted
 from streamapp.features.steps import UNTITLED, ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.viewer import Viewer
 from streamapp.features.viewer_signal import viewer_signal
@@ -188,8 +187,8 @@ class Viewers:
         if as_of_ms < 0:
             return None, None
         prior = self._parameters.prior("watch_ratio", None, as_of_ms)
-        impressions, clicks = counted(profile.sessions)
-        rate = session_ctr(clicks, impressions, as_of_ms, time_ms)
+        session = profile.sessions
+        rate = session_ctr(session.clicks, session.impressions, as_of_ms, time_ms)
         return odds(profile.watch_ratio(as_of_ms, prior)), rate
 
     def _matches(self, query: str, item_ids: list[str]) -> bytes:
@@ -215,12 +214,11 @@ class Viewers:
         self._stream_time_ms = self._viewers.stream_ms = stream_time_ms
         if self._restored:
             self._wake(stream_time_ms)
-        timers, conduct = self._outcome.timers, self._conduct
-        if timers.pending(stream_time_ms):
-            for timer in timers.take(stream_time_ms):
-                viewer = self._viewers.get(timer[1])
-                if viewer is not None and conduct.due(viewer, timer, stream_time_ms):
-                    self._touched[viewer.viewer_id] = None
+        timers = self._outcome.timers
+        while (timer := timers.next(stream_time_ms)) is not None:
+            viewer = self._viewers.get(timer[1])
+            if viewer is not None and self._conduct.due(viewer, timer, stream_time_ms):
+                self._touched[viewer.viewer_id] = None
         if stream_time_ms >= self._viewers.due_ms:
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 

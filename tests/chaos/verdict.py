@@ -9,7 +9,7 @@ from math import isclose
 from typing import Any
 
 from streamapp.engine.records import Record
-from streamapp.features.affinities import Affinities
+from streamapp.features.affinities import LIMIT
 from streamapp.settings import Settings
 from tests.kafka.cluster import last_by_key, read_all
 from tests.oracles.items import (
@@ -161,7 +161,7 @@ def _profiles(
     last, expected = _last(records), expected_profiles(events, catalog=_parsed(catalog))
     for viewer, profile in expected.items():
         creators = profile["affinity"]["creator"]
-        if len(creators) > Affinities.LIMIT and viewer in last:
+        if len(creators) > LIMIT and viewer in last:
             profile["affinity"]["creator"] = last[viewer]["affinity"]["creator"]
         else:
             verdict.counts["affinities to creators"] += len(creators)

@@ -8,6 +8,8 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from inspect import Parameter, signature
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,14 +70,29 @@ def _held(value: Any) -> Iterator[tuple[str, Any]]:
         yield from (("", each) for pair in value.items() for each in pair)
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from (("", each) for each in value if not isinstance(each, str))
-    elif hasattr(value, "__slots__") or hasattr(value, "__dict__"):
-        names = [*getattr(value, "__slots__", ()), *getattr(value, "__dict__", ())]
-        yield from ((name, getattr(value, name)) for name in names if hasattr(value, name))
+    else:
+        held = [(name, getattr(value, name)) for name in _names(value) if hasattr(value, name)]
+        compiled = hasattr(type(value), "__mypyc_attrs__")
+        yield from (pair for pair in held if not (compiled and _is_number(pair[1])))
+
+
+def _names(value: Any) -> list[str]:
+    """Return the attributes of an object: those of its class, compiled or not, and others."""
+    kinds = [vars(kind) for kind in type(value).__mro__]
+    slots = [kind.get("__mypyc_attrs__", kind.get("__slots__", ())) for kind in kinds]
+    return list(dict.fromkeys([*chain.from_iterable(slots), *getattr(value, "__dict__", ())]))
 
 
 def _allocated(value: Any) -> int:
     size = -(-sys.getsizeof(value) // 16) * 16
     return size + 16 if size > _SMALL else size
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is no object of its own where a compiled class has it."""
+    if isinstance(value, tuple):
+        return bool(value) and all(isinstance(each, float) for each in value)
+    return isinstance(value, (int, float))
 
 
 def copied(value: Any) -> Any:
@@ -92,6 +109,16 @@ def copied(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         fields = {name: copied(getattr(value, name)) for name in value.__struct_fields__}
         return type(value)(**fields)
+    if type(value).__module__.startswith("streamapp."):
+        needed = [
+            copied(getattr(value, name))
+            for name, parameter in signature(type(value)).parameters.items()
+            if parameter.default is Parameter.empty
+        ]
+        copy = type(value)(*needed)
+        for name in _names(value):
+            setattr(copy, name, copied(getattr(value, name)))
+        return copy
     raise TypeError(f"cannot copy {type(value)}")
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.features.affinities import Affinities
+from streamapp.features.affinities import LIMIT, Affinities
+from streamapp.features.viewer import Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -59,12 +61,25 @@ def test_they_go_on_from_their_row_alike(of: Added, more: Added) -> None:
     affinities = Affinities()
     for name, at_ms, amount in of:
         affinities.add(name, at_ms, amount)
-    restored = msgspec.json.decode(msgspec.json.encode(affinities), type=Affinities)
+    viewer = Viewer("v")
+    viewer.profile.creators = affinities
+    other = decode_viewer(encode_viewer(viewer))
+    restored = other.profile.creators
+    assert restored is not None
     for name, at_ms, amount in more:
         affinities.add(name, at_ms, amount)
         restored.add(name, at_ms, amount)
-    assert restored == affinities
-    assert len(affinities.names) <= Affinities.LIMIT
+    assert encode_viewer(other) == encode_viewer(viewer)
+    assert len(affinities.names) <= LIMIT
+
+
+def test_a_copy_stays_as_it_is() -> None:
+    affinities = Affinities()
+    affinities.add("drama", 0, 1.0)
+    copy = affinities.copy()
+    affinities.add("drama", 0, 1.0)
+    affinities.add("news", 0, 1.0)
+    assert published(copy, 0) == {"drama": {"6h": 1.0, "7d": 1.0}}
 
 
 @given(of=many)
@@ -82,7 +97,7 @@ def test_a_name_lacks_no_more_for_each_time_it_went_than_the_others_share(of: Ad
     whole = sum(abs(a) * 2.0 ** ((at_ms - DAY) / (7 * DAY)) for _, at_ms, a in of)
     for name, sums in published(affinities, DAY).items():
         lacking = abs(of_definition[name]["7d"] - sums["7d"])
-        assert lacking <= times_gone[name] * whole / Affinities.LIMIT + 1e-9
+        assert lacking <= times_gone[name] * whole / LIMIT + 1e-9
 
 
 def test_the_smallest_goes_whether_liked_or_not_but_never_the_newest() -> None:

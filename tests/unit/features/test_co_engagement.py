@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import msgspec
 
-from streamapp.features import sessions
 from streamapp.features.co_engagement import (
     LAST,
     MAX_ENTRIES,
@@ -11,6 +10,7 @@ from streamapp.features.co_engagement import (
     shard_of,
 )
 from streamapp.features.recent import ACTIONS, RecentActions
+from streamapp.features.sessions import Sessions
 from streamapp.signals import PairDelta
 
 START = 1_700_000_040_000
@@ -24,11 +24,11 @@ class Viewer:
 
     def __init__(self, *item_ids: str, begin_ms: int = START) -> None:
         self.recent = RecentActions()
-        self.sessions = b""
+        self.sessions = Sessions()
         for n, item_id in enumerate(item_ids):
             at_ms = begin_ms + 1_000 * n
             self.recent.add(at_ms, f"e{n}", ACTIONS.index("click"), item_id)
-            self.sessions = sessions.add(self.sessions, at_ms, 0)
+            self.sessions.add(at_ms, 0)
 
 
 def take(pairs: CoEngagements) -> list[PairDelta]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.features.dedupe import EventIds
 from streamapp.features.digest import digest
+from streamapp.features.viewer import Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -52,11 +53,11 @@ def test_ids_that_are_forgotten_leave_memory() -> None:
     restore_at=st.integers(0, 120),
 )
 def test_ids_come_back_from_their_row(events: list[tuple[int, int]], restore_at: int) -> None:
-    ids = EventIds()
+    viewer = Viewer("v")
     known: list[tuple[int, int]] = []
     for at, (number, hour) in enumerate(events):
         if at == restore_at:
-            ids = msgspec.json.decode(msgspec.json.encode(ids), type=EventIds)
+            viewer = decode_viewer(encode_viewer(viewer))
         duplicate = any(n == number and abs(h - hour) <= 24 for n, h in known)
-        assert ids.add(key(number), hour * HOUR_MS, 0) is not duplicate
+        assert viewer.ids.add(key(number), hour * HOUR_MS, 0) is not duplicate
         known += [] if duplicate else [(number, hour)]

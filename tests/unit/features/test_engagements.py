@@ -11,10 +11,9 @@ from __future__ import annotations
 from streamapp.features.co_engagement import LAST
 from streamapp.features.engagements import Act, engagements
 from streamapp.features.item_names import ItemNames, packed
-from streamapp.features.journal import NO_REQUEST, Journal, Shown, Slots
+from streamapp.features.journal import NO_REQUEST, Journal, Slots
 from streamapp.features.playbacks import Playback, Playbacks, playback_key
 from streamapp.features.recent import ACTIONS
-from streamapp.features.sessions import span
 
 START = 1_700_000_000_000
 MINUTE = 60_000
@@ -34,8 +33,7 @@ class Viewer:
         self.journal.act(START + at_ms, item, NO_REQUEST, ACTIONS.index(action), None)
 
     def show(self, at_ms: int) -> None:
-        shown = Shown(START + at_ms, b"12345678", NO_REQUEST, None)
-        self.journal.show(shown, Slots(0, b"", []))
+        self.journal.show(START + at_ms, b"12345678", NO_REQUEST, None, Slots(0, b"", []))
 
     def play(self, item_id: str, at_ms: int, for_ms: int, *, completed: bool = False) -> None:
         playback = Playback(self.names.number(item_id), START + at_ms, START + at_ms + for_ms)
@@ -48,7 +46,7 @@ class Viewer:
         return {
             f"{one.item_id} {(one.time_ms - START) // MINUTE}": [
                 item.decode()
-                for item in one.recent.engaged(*span(one.known, one.time_ms), most=LAST)
+                for item in one.recent.engaged(*one.known.span(one.time_ms), most=LAST)
             ]
             for one in engagements(self.journal, self.playbacks, end, self.names)
         }

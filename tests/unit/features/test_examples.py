@@ -35,7 +35,9 @@ def slate(items: list[dict[str, Any]], *, clicked: tuple[int, ...] = (), **field
     impression = decode_impression(msgspec.json.encode(event))
     said = catalog.features([slot.item_id for slot in impression.items])
     step = ShownStep(1, START, START, impression, START + 120_000, "drama", 1, 1, 0, [])
-    return Slate(b"12345678", step, clicked), said
+    made = Slate(b"12345678", step, [slot.item_id for slot in impression.items])
+    made.clicked = clicked
+    return made, said
 
 
 def decoded(made: Made, keep_rate: float = 1.0) -> list[Example]:

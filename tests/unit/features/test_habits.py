@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from streamapp.features.habits import WatchHabits
+from streamapp.features.viewer import Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -39,7 +40,9 @@ def test_order_does_not_matter_and_years_do_not_overflow() -> None:
 
 
 def test_they_come_back_from_their_row() -> None:
-    habits = WatchHabits()
-    habits.watch(7 * HOUR, 4_000)
-    habits.close(0, [("ratio_sum", 0.5), ("ratio_n", 1.0)])
-    assert msgspec.json.decode(msgspec.json.encode(habits), type=WatchHabits) == habits
+    viewer = Viewer("v")
+    viewer.profile.watching.watch(7 * HOUR, 4_000)
+    viewer.profile.watching.close(0, [("ratio_sum", 0.5), ("ratio_n", 1.0)])
+    restored = decode_viewer(encode_viewer(viewer)).profile.watching
+    assert restored.by_hour(9 * HOUR) == viewer.profile.watching.by_hour(9 * HOUR)
+    assert restored.watch_ratio(9 * HOUR, 0.1) == viewer.profile.watch_ratio(9 * HOUR, 0.1)

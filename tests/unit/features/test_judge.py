@@ -9,7 +9,6 @@ from streamapp.features.digest import fraction
 from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.recent import ACTIONS
-from streamapp.features.sessions import add
 from streamapp.features.viewer import Viewer
 from streamapp.signals import SessionVector
 
@@ -28,7 +27,7 @@ def act(one: Judge, viewer: Viewer, count: int, gap_ms: int = 50, action: str = 
         index = ACTIONS.index(action)
         item_id = "i" if gap_ms < 1_000 else f"i{at_ms}"
         viewer.recent.add(at_ms, f"e{at_ms}", index, item_id)
-        viewer.profile.sessions = add(viewer.profile.sessions, at_ms, 0, clicks=1)
+        viewer.profile.sessions.add(at_ms, 0, clicks=1)
         one.act(viewer, index, at_ms)
         viewer.newest_ms = at_ms
 
@@ -40,7 +39,7 @@ def figures(one: Judge, viewers: int = 10) -> dict[str, float]:
 
 
 def test_viewers_actions_and_verdicts_are_counted_by_trust_and_reason():
-    one, viewer = judge(), Viewer(viewer_id="v")
+    one, viewer = judge(), Viewer("v")
     act(one, viewer, 30)
     assert figures(one) == {
         "viewers_by_trust suspect": 0,
@@ -59,7 +58,7 @@ def test_viewers_actions_and_verdicts_are_counted_by_trust_and_reason():
 
 
 def test_who_is_forgotten_or_ok_again_is_counted_no_more_and_who_is_restored_is():
-    one, viewer, other = judge(), Viewer(viewer_id="v"), Viewer(viewer_id="w")
+    one, viewer, other = judge(), Viewer("v"), Viewer("w")
     act(one, viewer, 30)
     act(one, other, 30)
     one.rest(viewer, viewer.newest_ms + 8 * HOUR)
@@ -76,7 +75,7 @@ def test_who_is_forgotten_or_ok_again_is_counted_no_more_and_who_is_restored_is(
 
 
 def test_a_session_is_taken_with_every_sixteenth_deliberate_action_but_not_of_a_bot():
-    one, viewer, bot = judge(), Viewer(viewer_id="v"), Viewer(viewer_id="b")
+    one, viewer, bot = judge(), Viewer("v"), Viewer("b")
     for n in range(40):
         act(one, viewer, 1, gap_ms=20_000 + 9_000 * (n % 3))
         act(one, viewer, 1, gap_ms=1, action="like")
@@ -90,7 +89,7 @@ def test_a_session_is_taken_with_every_sixteenth_deliberate_action_but_not_of_a_
 def test_sessions_of_a_share_of_the_viewers_are_learnt_from():
     one = judge(session_keep_rate=0.5)
     for n in range(40):
-        act(one, Viewer(viewer_id=f"v{n}"), 16, gap_ms=1_000)
+        act(one, Viewer(f"v{n}"), 16, gap_ms=1_000)
     expected = sum(fraction(f"v{n}") < 0.5 for n in range(40))
     assert len(list(one.take_sessions())) == expected
     assert 0 < expected < 40

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.features.latest import MORE, HiddenItems, SeenItems
+from streamapp.features.latest import LIMIT, MORE, LatestItems
+from streamapp.features.viewer import Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
-LIMIT = SeenItems.LIMIT
 Happened = list[tuple[int, list[str]]]
 
 ids = st.sampled_from(("a", "b", "c", "dd")) | st.text(min_size=1, max_size=3)
@@ -27,7 +27,7 @@ def expected(happened: Happened, limit: int = LIMIT) -> list[str]:
 
 @given(happened=slates | wide)
 def test_the_latest_items_are_kept_in_any_order_of_arrival(happened: Happened) -> None:
-    seen = SeenItems()
+    seen = LatestItems()
     for time_ms, items in happened:
         seen.add(time_ms, items)
     assert seen.items() == expected(happened)
@@ -35,19 +35,22 @@ def test_the_latest_items_are_kept_in_any_order_of_arrival(happened: Happened) -
 
 @given(happened=slates | wide, later=slates | wide)
 def test_they_go_on_from_their_row_alike(happened: Happened, later: Happened) -> None:
-    seen = SeenItems()
+    viewer = Viewer("v")
+    seen = viewer.profile.seen = LatestItems()
     for time_ms, items in happened:
         seen.add(time_ms, items)
-    restored = msgspec.json.decode(msgspec.json.encode(seen), type=SeenItems)
+    other = decode_viewer(encode_viewer(viewer))
+    restored = other.profile.seen
+    assert restored is not None
     for time_ms, items in later:
         seen.add(time_ms, items)
         restored.add(time_ms, items)
-    assert restored == seen
-    assert seen.items() == expected(happened + later)
+    assert encode_viewer(other) == encode_viewer(viewer)
+    assert seen.items() == restored.items() == expected(happened + later)
 
 
 def test_a_slate_larger_than_the_limit_is_kept_in_part() -> None:
-    seen = SeenItems()
+    seen = LatestItems()
     seen.add(5, [f"{n:03d}" for n in range(300)])
     assert seen.items() == [f"{n:03d}" for n in range(LIMIT)]
     seen.add(4, ["old"])
@@ -55,7 +58,7 @@ def test_a_slate_larger_than_the_limit_is_kept_in_part() -> None:
 
 
 def test_little_more_than_the_limit_is_ever_held() -> None:
-    seen = SeenItems()
+    seen = LatestItems()
     for n in range(500):
         seen.add(n, [f"item-{n % 70}"])
         assert len(seen.happened) <= LIMIT + MORE
@@ -63,6 +66,6 @@ def test_little_more_than_the_limit_is_ever_held() -> None:
 
 
 def test_nothing_yet_is_an_empty_list() -> None:
-    hidden = HiddenItems()
+    hidden = LatestItems()
     hidden.add(1, [])
     assert hidden.items() == []

@@ -3,17 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamapp.features.dedupe import EventIds
 from streamapp.features.packed import BUCKET_RECORDS, PackedTable, find
 
 keys = st.binary(min_size=8, max_size=8)
-
-
-class Twelve(PackedTable):
-    SIZE = 12
-
-
-class Nine(PackedTable):
-    SIZE = 9
 
 
 def add(table: PackedTable, record: bytes) -> None:
@@ -32,29 +25,29 @@ def test_a_key_that_lies_across_two_records_is_not_found() -> None:
 
 
 def test_a_table_of_thousands_finds_each_record_in_a_small_bucket() -> None:
-    table = Twelve()
-    records = [i.to_bytes(2, "big") * 4 + i.to_bytes(4, "big") for i in range(5_000)]
+    table = EventIds()
+    records = [i.to_bytes(2, "big") * 4 + i.to_bytes(8, "big") for i in range(5_000)]
     for record in records:
         add(table, record)
     assert table.held == len(table.records()) == 5_000
     for record in records:
         bucket = table.bucket(record[:8])
-        at = find(bucket, record[:8], 12)
-        assert bucket[at : at + 12] == record
-    assert max(len(bucket) for bucket in table.buckets) <= 4 * 12 * BUCKET_RECORDS
+        at = find(bucket, record[:8], 16)
+        assert bucket[at : at + 16] == record
+    assert max(len(bucket) for bucket in table.buckets) <= 4 * 16 * BUCKET_RECORDS
 
 
 def test_within_a_bucket_records_keep_their_order_when_it_splits() -> None:
-    table = Nine()
+    table = EventIds()
     for number in range(2 * BUCKET_RECORDS):
-        add(table, bytes(8) + bytes([number]))
+        add(table, bytes(8) + bytes([number]) * 8)
     assert [record[8] for record in table.records()] == list(range(2 * BUCKET_RECORDS))
 
 
 def test_a_dropped_record_is_gone() -> None:
-    table = Nine()
+    table = EventIds()
     for number in range(3):
-        add(table, b"aaaaaaa%d." % number)
-    table.drop(table.bucket(b"aaaaaaa1"), 9)
-    assert table.records() == [b"aaaaaaa0.", b"aaaaaaa2."]
+        add(table, b"aaaaaaa%d........" % number)
+    table.drop(table.bucket(b"aaaaaaa1"), 16)
+    assert table.records() == [b"aaaaaaa0........", b"aaaaaaa2........"]
     assert table.held == 2

@@ -153,27 +153,27 @@ def test_whether_the_timer_comes_before_a_heartbeat_or_after_does_not_show(
     assert totals[0]["closed"] == 1
 
 
+def fields(playback: Playback | None) -> list[object]:
+    assert playback is not None
+    of_item = playback.item, playback.start_ms, playback.last_ms, playback.duration_ms
+    states = playback.closed, playback.timed_out, playback.completed, playback.kept_out
+    return [*of_item, *states, playback.watched_ms, playback.ratio, playback.grown]
+
+
 def test_a_table_keeps_playbacks_apart_and_as_they_are() -> None:
     table, kept = Playbacks(), {}
     for number in range(500):
         key = playback_key(f"p{number}", "i")
-        kept[key] = Playback(
-            number % 9,
-            number,
-            number + 1,
-            number * 10,
-            7,
-            number % 2 == 0,
-            number % 3 == 0,
-            number % 5 == 0,
-            number % 7 == 0,
-            number / 500,
-            (number * 0.5, 1.0, 2.0),
-        )
+        playback = Playback(number % 9, number, number + 1)
+        playback.watched_ms, playback.duration_ms = number * 10, 7
+        playback.closed, playback.timed_out = number % 2 == 0, number % 3 == 0
+        playback.completed, playback.kept_out = number % 5 == 0, number % 7 == 0
+        playback.ratio, playback.grown = number / 500, (number * 0.5, 1.0, 2.0)
+        kept[key] = fields(playback)
         table.put(key, Playback(0, 0, 0))
-        table.put(key, kept[key])
-    assert {key: table.get(key) for key in kept} == kept
-    assert dict(table.all()) == kept
+        table.put(key, playback)
+    assert {key: fields(table.get(key)) for key in kept} == kept
+    assert {key: fields(playback) for key, playback in table.all()} == kept
     assert table.get(digest("other")) is None
 
 

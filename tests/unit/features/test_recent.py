@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.features.recent import ACTIONS, MAX_RECENT, Action, RecentActions, item_of
+from streamapp.features.viewer import Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 from streamapp.signals import RecentAction
 
 actions = st.lists(
@@ -53,15 +55,14 @@ def test_those_since_a_time_are_given_newest_first(entries: list[Action], time_m
 def test_they_go_on_from_their_row_like_the_original(
     entries: list[Action], more: list[Action]
 ) -> None:
-    recent = RecentActions()
+    viewer = Viewer("v")
     for entry in entries:
-        recent.add(*entry)
-    restored = msgspec.json.decode(msgspec.json.encode(recent), type=RecentActions)
-    assert restored == recent
+        viewer.recent.add(*entry)
+    restored = decode_viewer(encode_viewer(viewer))
     for entry in more:
-        restored.add(*entry)
-        recent.add(*entry)
-    assert restored == recent
+        restored.recent.add(*entry)
+        viewer.recent.add(*entry)
+    assert encode_viewer(restored) == encode_viewer(viewer)
 
 
 @given(entries=actions)

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.events import Click, decode_click, decode_impression
+from streamapp.events import decode_impression
 from streamapp.features.digest import digest
-from streamapp.features.slates import OpenSlates, Slate, attribute
+from streamapp.features.slates import Aim, OpenSlates, Slate, attribute
 from streamapp.features.steps import ShownStep
+from streamapp.features.viewer import Viewer
+from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
 MINUTE = 60
 
@@ -37,19 +39,11 @@ def slate(
     impression = decode_impression(msgspec.json.encode(event))
     key = digest(impression.event_id)
     step = ShownStep(1, at * 1000, at * 1000, impression, at * 1000 + 120_000, None, 0, 0, 0, [])
-    return Slate(key, step)
+    return Slate(key, step, items.split(","))
 
 
-def click(item: str, at: int, **fields: Any) -> Click:
-    event = {
-        "event_id": "c",
-        "occurred_at_ms": at * 1000,
-        "viewer_id": "v",
-        "item_id": item,
-        "action": "click",
-        **fields,
-    }
-    return decode_click(msgspec.json.encode(event))
+def click(item: str, at: int, request_id: str | None = None, position: int | None = None) -> Aim:
+    return Aim(item, at * 1000, request_id, position)
 
 
 def test_a_click_belongs_to_the_latest_slate_that_showed_the_item_before_it() -> None:
@@ -84,8 +78,17 @@ def test_of_two_slates_of_one_time_the_choice_does_not_depend_on_their_order() -
 
 def test_a_slate_comes_back_from_its_row() -> None:
     shown = slate("r:a,b", 10, propensity=0.5, score=1.0)
-    shown.clicked, shown.labelled = (1, 0), True
-    assert msgspec.json.decode(msgspec.json.encode(shown), type=Slate) == shown
+    shown.clicked, shown.labelled, shown.actions = (1, 0), True, ((1, 2),)
+    shown.begun, shown.as_of_ms = ((0, b"12345678"),), 7
+    viewer = Viewer("v")
+    viewer.slates = OpenSlates()
+    viewer.slates.add(shown)
+    restored = decode_viewer(encode_viewer(viewer)).slates
+    assert restored is not None
+    (back,) = restored.all()
+    assert (back.key, back.shown, back.item_ids) == (shown.key, shown.shown, ["a", "b"])
+    assert (back.clicked, back.labelled, back.actions) == ((1, 0), True, ((1, 2),))
+    assert (back.begun, back.as_of_ms) == (shown.begun, 7)
 
 
 @st.composite
@@ -118,10 +121,10 @@ def test_open_slates_find_what_a_look_through_all_of_them_finds(
         event = click(
             data.draw(st.sampled_from("abcde")), at, request_id=request, position=position
         )
-        of_request = [s for s in plain if request in (None, s.shown.event.request_id)]
+        of_request = [s for s in plain if request in (None, s.request_id)]
         expected, found = attribute(of_request, event), held.attribute(event)
         assert (found is None) == (expected is None)
         if found is not None and expected is not None:
             assert found[0] is expected[0]
             assert found[1] == expected[1]
-        assert len(held) == len(plain) == len(list(held))
+        assert len(held) == len(plain) == len(held.all())

@@ -115,7 +115,7 @@ def test_features_served_with_a_slot_are_said_and_nothing_else_is_looked_up() ->
     viewer = viewers(playing)._viewers.get("v")
     assert viewer is not None
     assert viewer.slates is not None
-    (slate,) = viewer.slates
+    (slate,) = viewer.slates.all()
     assert (slate.shown.features, slate.shown.signals, slate.shown.matches) == ([], "", b"")
     assert (slate.categories, slate.shown.watch_ratio, slate.shown.session_ctr) == (None,) * 3
     assert features(playing) == [{"own": 1.0}]
