@@ -20,7 +20,7 @@ from __future__ import annotations
 from math import exp2
 from struct import Struct
 from sys import intern
-from typing import Final
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -95,8 +95,13 @@ class Affinities:
     def _drop_smallest(self) -> None:
         """Drop the name with the smallest sum."""
         names, sums = self.names, self.sums
-        last = [abs(long) for _, long in _SUMS.iter_unpack(sums)]
-        index = last.index(min(last))
+        view: Any = memoryview(sums).cast("d")
+        kept: list[float] = view.tolist()
+        index, smallest = 0, abs(kept[1])
+        for place in range(1, len(names)):
+            size = abs(kept[2 * place + 1])
+            if size < smallest:
+                index, smallest = place, size
         self.names = names[:index] + names[index + 1 :]
         self.sums = sums[: _SIZE * index] + sums[_SIZE * (index + 1) :]
 

@@ -23,7 +23,7 @@ from streamapp.features.deltas import ItemDeltas
 from streamapp.features.digest import digest
 from streamapp.features.engagements import Act
 from streamapp.features.examples import awaited
-from streamapp.features.item_names import ItemNames, packed
+from streamapp.features.item_names import ItemNames, Name, packed
 from streamapp.features.journal import Slots
 from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
@@ -163,16 +163,16 @@ class Conduct:
     def _show(self, viewer: Viewer, key: bytes, step: ShownStep) -> None:
         """Count an impression for its items, and keep the slate until its window closes."""
         event, profile = step.event, viewer.profile
-        numbers = self._names.numbers([slot.item_id for slot in event.items])
-        ids = self._names.texts(numbers)
+        names = [self._names.named(slot.item_id) for slot in event.items]
+        ids = [name.text for name in names]
         time_ms, since_ms = event.occurred_at_ms, step.stream_ms - self._grace_ms
         profile.sessions.add(time_ms, since_ms, impressions=len(ids))
         profile.show(time_ms, ids)
         if not self._is_out(viewer):
-            self._count_slate(viewer, key, step, ids, packed(numbers))
+            self._count_slate(viewer, key, step, names, ids)
 
     def _count_slate(
-        self, viewer: Viewer, key: bytes, step: ShownStep, ids: list[str], items: bytes
+        self, viewer: Viewer, key: bytes, step: ShownStep, names: list[Name], ids: list[str]
     ) -> None:
         event, outcome, journal = step.event, self.outcome, viewer.journal
         time_ms = event.occurred_at_ms
@@ -180,12 +180,14 @@ class Conduct:
         rates = self._parameters.click_rates(event.surface, time_ms, positions)
         outcome.deltas.add_slate(time_ms, ids, rates)
         journal.forget(step.stream_ms - self._grace_ms)
+        items = packed([name.number for name in names])
         slots = Slots(self._names.number(event.surface), items, positions)
         searches.show(journal, key, event, slots, rates, outcome.queries)
         if not ids:
             return
         slate = Slate(key, step, ids)
         if step.features:
+            slate.said = self._said(step.features, names)
             categories, creators = viewer.profile.categories, viewer.profile.creators
             slate.as_of_ms = viewer.newest_ms
             slate.categories = None if categories is None else categories.copy()
@@ -198,6 +200,15 @@ class Conduct:
             slate.labelled = True
         self.set_slate_timer(viewer, slate, step.stream_ms)
 
+    def _said(self, features: list[int], names: list[Name]) -> list[str]:
+        """Return what the catalog said of the items with these names."""
+        texts = []
+        for number, name in zip(features, names, strict=True):
+            said = name.said
+            known = said is not None and said.number == number
+            texts.append(said.text if said is not None and known else self._names.name(number))
+        return texts
+
     def _act(self, viewer: Viewer, step: ActedStep, *, was_bot: bool) -> None:
         """Remember an action and judge by it; count it; a click may label an example."""
         event, profile = step.event, viewer.profile
@@ -207,7 +218,7 @@ class Conduct:
             self.outcome.pairs.add(item_id, time_ms, viewer.recent, profile.sessions)
         viewer.recent.add(time_ms, event.event_id, code, item_id)
         if action in HIDES:
-            profile.hide(time_ms, *self._names.texts([self._names.number(item_id)]))
+            profile.hide(time_ms, self._names.named(item_id).text)
         profile.care(action, time_ms, step.category, step.creator)
         profile.sessions.add(time_ms, since_ms, clicks=int(code == CLICK))
         if self._judge is not None:
@@ -329,7 +340,9 @@ class Conduct:
         if slates is None or slate is None:
             return
         if not slate.labelled:
-            said = self._names.texts(slate.shown.features)
+            said = slate.said
+            if said is None:  # it comes from a row
+                said = self._names.texts(slate.shown.features)
             self.outcome.labelled.append(DueSlate(viewer.viewer_id, slate, said))
             slate.labelled = True
             if slate.begun:

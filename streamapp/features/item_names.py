@@ -13,11 +13,35 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from typing import Final
 
-KIND = b"n"
+from mypy_extensions import mypyc_attr
+
+KIND: Final = b"n"
 """First byte of the changelog key of a name; its number follows."""
 
 _Change = tuple[bytes, bytes | None]
+
+
+@mypyc_attr(acyclic=True)
+class Name:
+    """A name with its number, and what the catalog says of the item that has it.
+
+    Attributes:
+        text: the one text for all who keep the name.
+        said: the features of the item, which are a name of their own; None when they have not
+            been looked up since the catalog changed, or since the name came into this generation.
+        category, creator: of the item, as long as `said` is known.
+    """
+
+    __slots__ = ("category", "creator", "number", "said", "text")
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number = number
+        self.text = text
+        self.said: Name | None = None
+        self.category: str | None = None
+        self.creator: str | None = None
 
 
 class ItemNames:
@@ -29,9 +53,9 @@ class ItemNames:
 
     def __init__(self, unused_ms: int) -> None:
         self._unused_ms = unused_ms
-        self._young: dict[str, int] = {}
-        self._old: dict[str, int] = {}
-        self._names: dict[int, str] = {}
+        self._young: dict[str, Name] = {}
+        self._old: dict[str, Name] = {}
+        self._names: dict[int, Name] = {}
         self._next = 0
         self._turn_ms = 0
         self._changes: dict[bytes, bytes | None] = {}
@@ -41,53 +65,58 @@ class ItemNames:
 
     def number(self, name: str) -> int:
         """Return the number of a name."""
-        number = self._young.get(name)
-        return self._again(name) if number is None else number
+        return self.named(name).number
 
     def numbers(self, names: list[str]) -> list[int]:
         """Return the numbers of names."""
-        known = self._young
-        try:
-            return [known[name] for name in names]
-        except KeyError:
-            again = self._again
-            return [known[name] if name in known else again(name) for name in names]
+        return [self.named(name).number for name in names]
+
+    def named(self, text: str) -> Name:
+        """Return a name, which is used by that."""
+        name = self._young.get(text)
+        return self._again(text) if name is None else name
+
+    def known(self, text: str) -> Name | None:
+        """Return a name if it has been used in the present generation."""
+        return self._young.get(text)
 
     def name(self, number: int) -> str:
         """Return the name of a number; no text for one that is forgotten.
 
         Nobody asks for such a one but a step that is taken again, whose outcome is not read.
         """
-        return self._names.get(number, "")
+        name = self._names.get(number)
+        return "" if name is None else name.text
 
     def texts(self, numbers: list[int]) -> list[str]:
         """Return the names of numbers, each the one text for all who keep it."""
-        name = self._names.get
-        return [name(number, "") for number in numbers]
+        return [self.name(number) for number in numbers]
 
     def shared(self, names: Iterable[str]) -> list[str]:
         """Return names as the texts held here, as far as they are: one for all who keep it."""
-        known, held = self._young, self._names
-        return [held[known[name]] if name in known else name for name in names]
+        known = self._young
+        return [known[name].text if name in known else name for name in names]
 
-    def _again(self, name: str) -> int:
+    def _again(self, text: str) -> Name:
         """Take a name into the present generation."""
-        number = self._old.pop(name, None)
-        if number is None:
-            number, self._next = self._next, self._next + 1
-            self._names[number] = name
-            self._changes[_key(number)] = name.encode()
-        self._young[name] = number
-        return number
+        name = self._old.pop(text, None)
+        if name is None:
+            name = Name(self._next, text)
+            self._next += 1
+            self._names[name.number] = name
+            self._changes[_key(name.number)] = text.encode()
+        name.said = None
+        self._young[text] = name
+        return name
 
     def expire(self, stream_time_ms: int) -> None:
         """Begin a new generation if one is due."""
         if stream_time_ms < self._turn_ms:
             return
         self._turn_ms = stream_time_ms + self._unused_ms
-        for number in self._old.values():
-            del self._names[number]
-            self._changes[_key(number)] = None
+        for name in self._old.values():
+            del self._names[name.number]
+            self._changes[_key(name.number)] = None
         self._old, self._young = self._young, {}
 
     def take(self) -> list[_Change]:
@@ -99,13 +128,13 @@ class ItemNames:
         """Take a row back from the changelog."""
         number = int.from_bytes(key[1:], "big")
         if value is not None:
-            name = self._names[number] = value.decode()
-            self._young[name] = number
+            text = value.decode()
+            self._young[text] = self._names[number] = Name(number, text)
             self._next = max(self._next, number + 1)
-        else:
-            name = self._names.pop(number, "")
-            if self._young.get(name) == number:
-                del self._young[name]
+            return
+        name = self._names.pop(number, None)
+        if name is not None and self._young.get(name.text) is name:
+            del self._young[name.text]
 
 
 def packed(numbers: list[int]) -> bytes:

@@ -67,7 +67,8 @@ class LatestItems:
         if not items:
             return
         items.reverse()
-        runs, run = self.runs, bytes(_RUN.pack(time_ms, len(items)))
+        runs = self.runs
+        run: bytes = _RUN.pack(time_ms, len(items))
         is_late = len(runs) > 0 and time_ms <= _RUN.unpack_from(runs, len(runs) - _SIZE)[0]
         self.happened += items
         self.runs = runs + run

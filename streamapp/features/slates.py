@@ -41,6 +41,8 @@ class Slate:
         key: digest of the impression's event id.
         item_ids: of its slots.
         time_ms, request_id: of the impression; `due_ms`: when its window closes.
+        said: for each slot, what the catalog said of its item, as JSON; None if only the numbers of
+            these texts are at hand.
         clicked: slots that were clicked, by index.
         labelled: its examples have been given, or it gives none.
         actions: other actions on slots: index of the slot, index of the action in `ACTIONS`.
@@ -61,6 +63,7 @@ class Slate:
         "key",
         "labelled",
         "request_id",
+        "said",
         "shown",
         "time_ms",
     )
@@ -73,6 +76,7 @@ class Slate:
         self.time_ms = event.occurred_at_ms
         self.request_id = event.request_id
         self.due_ms = shown.due_ms
+        self.said: list[str] | None = None
         self.clicked: tuple[int, ...] = ()
         self.labelled = False
         self.actions: tuple[tuple[int, int], ...] = ()

@@ -125,7 +125,7 @@ class ViewerStore:
         viewer.since += 1
         key = viewer.viewer_id.encode()
         if viewer.since < viewer.every:
-            self._rows[b"s%c%b" % (viewer.since, key)] = encode_step(step)
+            self._rows[b"s" + bytes([viewer.since]) + key] = encode_step(step)
             return
         viewer.steps = max(viewer.steps, viewer.since - 1)
         viewer.since = 0

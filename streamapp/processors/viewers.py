@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
+from sys import intern
 from typing import Any, ClassVar
 
 from streamapp.events import (
@@ -36,7 +37,7 @@ from streamapp.features.completions import DueCompletions
 from streamapp.features.conduct import PUBLISH_EVERY_MS, Conduct, DueSlate, Outcome
 from streamapp.features.digest import digest
 from streamapp.features.examples import completion, examples
-from streamapp.features.item_names import ItemNames
+from streamapp.features.item_names import ItemNames, Name
 from streamapp.features.item_signals import ItemSignals
 from streamapp.features.journal import REQUEST_MS
 from streamapp.features.judge import Figure, Judge
@@ -55,6 +56,7 @@ IMPRESSIONS = "events.impressions"
 CLICKS = "events.clicks"
 WATCHES = "events.watches"
 ERASURES = "privacy.erasures"
+CATALOG = "catalog.items"
 ITEMS = "activity.items"
 QUERIES = "activity.queries"
 PAIRS = "activity.pairs"
@@ -151,9 +153,9 @@ class Viewers:
         number, stream_ms, time_ms = viewer.number + 1, self._stream_time_ms, event.occurred_at_ms
         newest_ms = max(viewer.newest_ms, time_ms)
         if isinstance(event, Impression):
-            recent, catalog = viewer.recent, self._catalog
+            recent = viewer.recent
             last = recent.last_item("click")
-            clicked = None if last is None else catalog.get(last)
+            last_category = None if last is None else self._tastes(last)[0]
             # Nothing more needs to be known of slots that were served with their features.
             ids = [slot.item_id for slot in event.items if slot.features is None]
             if ids and len(ids) < len(event.items):
@@ -165,21 +167,50 @@ class Viewers:
                 stream_ms,
                 event,
                 time_ms + self._settings.click_window(event.surface),
-                None if clicked is None else clicked.category,
+                last_category,
                 recent.count("click"),
                 recent.count("watch"),
                 recent.count("complete"),
-                self._names.numbers(catalog.features(ids)),
+                self._said(ids),
                 signals=self._item_signals.texts(ids, time_ms),
                 matches=self._matches(event.query, ids) if event.query else b"",
                 watch_ratio=ratio,
                 session_ctr=rate,
             )
-        item = self._catalog.get(event.item_id)
-        category, creator = (None, None) if item is None else (item.category, item.creator_id)
+        category, creator = self._tastes(event.item_id)
         if isinstance(event, Click):
             return ActedStep(number, newest_ms, stream_ms, event, category, creator)
         return WatchedStep(number, newest_ms, stream_ms, event, category, creator)
+
+    def _said(self, item_ids: list[str]) -> list[int]:
+        """Return the numbers of what the catalog says of items."""
+        names, numbers = self._names, list[int]()
+        looked_up: list[tuple[str, Name]] = []
+        for item_id in item_ids:
+            name = names.known(item_id)
+            said = None if name is None else name.said
+            if said is None:
+                said = names.named(self._catalog.features([item_id])[0])
+                looked_up.append((item_id, said))
+            numbers.append(said.number)
+        for item_id, said in looked_up:
+            self._note(names.named(item_id), said)
+        return numbers
+
+    def _note(self, name: Name, said: Name) -> None:
+        """Note with an item's name what the catalog says of it."""
+        item = self._catalog.get(name.text)
+        name.said = said
+        name.category = _interned(None if item is None else item.category)
+        name.creator = _interned(None if item is None else item.creator_id)
+
+    def _tastes(self, item_id: str) -> tuple[str | None, str | None]:
+        """Return category and creator of an item."""
+        name = self._names.known(item_id)
+        if name is not None and name.said is not None:
+            return name.category, name.creator
+        item = self._catalog.get(item_id)
+        return (None, None) if item is None else (item.category, item.creator_id)
 
     def _eagerness(self, viewer: Viewer, time_ms: int) -> tuple[float | None, float | None]:
         """Return how eager a viewer is, as their signal says it; nothing of one without events."""
@@ -239,7 +270,11 @@ class Viewers:
                 self._owed[viewer.viewer_id] = None
 
     def follow(self, topic: str, key: str) -> None:
-        """Nothing kept depends on what the views say now."""
+        """Forget what was looked up of an item that has changed."""
+        if topic == CATALOG:
+            name = self._names.known(key)
+            if name is not None:
+                name.said = None
 
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Emit what has come up since the last cut."""
@@ -308,3 +343,8 @@ class Viewers:
     def rows(self) -> int:
         """Viewers held."""
         return len(self._viewers)
+
+
+def _interned(text: str | None) -> str | None:
+    """Return the one text for all who keep it: viewers keep what they care for."""
+    return None if text is None else intern(text)

@@ -57,3 +57,16 @@ def test_one_text_serves_all_who_keep_a_name() -> None:
     assert same is first
     assert unknown == "item-2"
     assert len(names) == 1
+
+
+def test_what_is_said_of_an_item_is_forgotten_with_the_generation() -> None:
+    names = ItemNames(DAY)
+    names.expire(0)
+    assert names.known("a") is None
+    a = names.named("a")
+    a.said = names.named("{}")
+    assert names.known("a") is a
+    names.expire(DAY)
+    assert names.known("a") is None
+    assert names.named("a") is a
+    assert a.said is None

@@ -197,6 +197,23 @@ def test_what_is_known_is_frozen_when_the_slate_is_shown() -> None:
     }
 
 
+def test_what_the_catalog_says_anew_counts_from_the_next_event_on() -> None:
+    pipeline = Pipeline(settings())
+    pipeline.catalog_item("a", category="drama")
+    pipeline.play([shown("e1", 0, "a", "b")])
+    pipeline.catalog_item("a", category="news")
+    pipeline.play([shown("e2", 1, "a", "b"), acted("c1", 2, "a")])
+    pipeline.broadcast("catalog.items", "a", None)
+    pipeline.play([shown("e3", 3, "a", "b"), acted("c2", 4, "a")])
+    pipeline.advance(at(64))
+    first, second, third = pipeline.records("training.examples")[::2]
+    assert first["features"]["category"] == "drama"
+    assert second["features"]["category"] == "news"
+    assert "category" not in third["features"]
+    assert list(pipeline.last("signals.viewers")["v"]["affinity"]["category"]) == ["news"]
+    assert third["features"].get("last_category") is None
+
+
 def test_examples_know_their_items_however_far_stream_time_goes_before_the_cut() -> None:
     pipeline = Pipeline(settings())
     pipeline.catalog_item("a", category="drama")
