@@ -7,10 +7,10 @@ and how many partitions there are makes no difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
+from typing import Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from streamapp.features.decay import MINUTE_MS
 from streamapp.features.digest import digest
@@ -18,25 +18,35 @@ from streamapp.features.recent import RecentActions, escaped
 from streamapp.features.sessions import Sessions
 from streamapp.signals import SCHEMA
 
-LAST = 5
+LAST: Final = 5
 """Items that an engagement is paired with at most."""
 
-SHARDS = 64
+SHARDS: Final = 64
 
-MAX_ENTRIES = 300
+MAX_ENTRIES: Final = 300
 """Engagements in one record, so that none grows with the length of a backlog."""
 
-_encode = msgspec.json.Encoder().encode
 
+@mypyc_attr(acyclic=True)
+class _Delta:
+    """A `PairDelta` in the making: the items of each engagement as JSON."""
 
-class _Delta(msgspec.Struct, gc=False, omit_defaults=True):
-    """A `PairDelta` in the making."""
+    __slots__ = ("as_of_ms", "engaged", "retracted", "shard")
 
-    shard: str
-    as_of_ms: int
-    schema: int
-    engaged: list[msgspec.Raw] = []
-    retracted: list[msgspec.Raw] = []
+    def __init__(self, shard: int, as_of_ms: int) -> None:
+        self.shard = shard
+        self.as_of_ms = as_of_ms
+        self.engaged: list[bytes] = []
+        self.retracted: list[bytes] = []
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        parts = [b'{"shard":"%d","as_of_ms":%d,"schema":%d' % (self.shard, self.as_of_ms, SCHEMA)]
+        if self.engaged:
+            parts += [b',"engaged":[', b",".join(self.engaged), b"]"]
+        if self.retracted:
+            parts += [b',"retracted":[', b",".join(self.retracted), b"]"]
+        return b"".join([*parts, b"}"])
 
 
 class CoEngagements:
@@ -69,21 +79,20 @@ class CoEngagements:
         key = time_ms // MINUTE_MS, shard
         delta = self._pending.get(key)
         if delta is None:
-            delta = self._pending[key] = _Delta(str(shard), time_ms, SCHEMA)
+            delta = self._pending[key] = _Delta(shard, time_ms)
         elif time_ms > delta.as_of_ms:
             delta.as_of_ms = time_ms
         before.insert(0, item)
         entries = delta.retracted if retracts else delta.engaged
-        entries.append(msgspec.Raw(b'["%b"]' % b'","'.join(before)))
+        entries.append(b"".join([b'["', b'","'.join(before), b'"]']))
         if len(entries) == MAX_ENTRIES:
             self._closed.append(self._pending.pop(key))
 
-    def take(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the engagements since the last call: shard and encoded `PairDelta`."""
+    def take(self) -> list[tuple[str, bytes]]:
+        """Return the engagements since the last call: shard and encoded `PairDelta`."""
         closed, self._closed = self._closed, []
         pending, self._pending = self._pending, {}
-        for delta in (*closed, *pending.values()):
-            yield delta.shard, _encode(delta)
+        return [(str(delta.shard), delta.encode()) for delta in (*closed, *pending.values())]
 
 
 def shard_of(item_id: str) -> int:

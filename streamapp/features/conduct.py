@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from mypy_extensions import mypyc_attr
 
 from streamapp.events import Click, Watch
 from streamapp.features import searches
@@ -43,16 +44,20 @@ PUBLISH_EVERY_MS = 500
 """Stream time between two signals of one viewer."""
 
 
-class DueSlate(NamedTuple):
+@mypyc_attr(acyclic=True)
+class DueSlate:
     """A slate whose examples are due.
 
     Attributes:
         said: for each slot, what the catalog said of its item, as JSON.
     """
 
-    viewer_id: str
-    slate: Slate
-    said: list[str]
+    __slots__ = ("said", "slate", "viewer_id")
+
+    def __init__(self, viewer_id: str, slate: Slate, said: list[str]) -> None:
+        self.viewer_id = viewer_id
+        self.slate = slate
+        self.said = said
 
 
 @dataclass(slots=True)
@@ -202,11 +207,13 @@ class Conduct:
 
     def _said(self, features: list[int], names: list[Name]) -> list[str]:
         """Return what the catalog said of the items with these names."""
-        texts = []
-        for number, name in zip(features, names, strict=True):
-            said = name.said
-            known = said is not None and said.number == number
-            texts.append(said.text if said is not None and known else self._names.name(number))
+        texts = list[str]()
+        for index, number in enumerate(features):
+            said = names[index].said
+            if said is not None and said.number == number:
+                texts.append(said.text)
+            else:
+                texts.append(self._names.name(number))
         return texts
 
     def _act(self, viewer: Viewer, step: ActedStep, *, was_bot: bool) -> None:

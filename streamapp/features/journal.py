@@ -114,10 +114,10 @@ class Journal:
     )
 
     def __init__(self) -> None:
-        self.shown = b""
-        self.items = b""
+        self.shown = bytearray()
+        self.items = bytearray()
         self.positions = b""
-        self.acted = b""
+        self.acted = bytearray()
         self.queries: dict[int, str] | None = None
         self.shown_gone = 0
         self.acted_gone = 0
@@ -217,7 +217,7 @@ class Journal:
                 placed += 4 * count
             if at_ms >= time_ms:
                 query = queries[number] if flags & _SEARCH else None
-                slots = Slots(surface, self.items[start:end], positions)
+                slots = Slots(surface, bytes(self.items[start:end]), positions)
                 found.append((Shown(at_ms, key, request, query), slots))
         return found
 
@@ -248,7 +248,8 @@ class Journal:
 
     def _drop_shown(self) -> None:
         _, _, _, _, count, flags = _SHOWN.unpack_from(self.shown)
-        self.shown, self.items = self.shown[_SHOWN_SIZE:], self.items[_ITEM * count :]
+        del self.shown[:_SHOWN_SIZE]
+        del self.items[: _ITEM * count]
         if flags & _PLACED:
             self.positions = self.positions[4 * count :]
         if flags & _SEARCH and self.queries:
@@ -256,7 +257,7 @@ class Journal:
         self.shown_gone += 1
 
     def _drop_acted(self) -> None:
-        self.acted = self.acted[_ACTED_SIZE:]
+        del self.acted[:_ACTED_SIZE]
         if self.queries:
             self.queries.pop(~self.acted_gone, None)
         self.acted_gone += 1

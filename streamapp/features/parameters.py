@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from streamapp.errors import Rejection
 from streamapp.events import Parameter, decode_parameter
@@ -47,8 +47,8 @@ def shipped_position_ctr(position: int) -> float:
     return 0.05 * math.pow(position, -0.7)
 
 
-_TABLED = 1_000
-_SHIPPED = [0.0, *map(shipped_position_ctr, range(1, _TABLED))]
+_TABLED: Final = 1_000
+_SHIPPED: Final = [0.0, *map(shipped_position_ctr, range(1, _TABLED))]
 
 
 class Parameters:

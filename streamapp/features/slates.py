@@ -177,8 +177,10 @@ class OpenSlates:
         if self._held < FEW:
             self._by_item = None
             return
-        for item_id in set(slate.item_ids):
-            showing = by_item[item_id]
+        for item_id in slate.item_ids:
+            showing = by_item.get(item_id)
+            if showing is None or slate not in showing:
+                continue  # it is shown twice
             if len(showing) > 1:
                 showing.remove(slate)
             else:
@@ -219,15 +221,16 @@ class OpenSlates:
 
 def _index(by_item: dict[str, list[Slate]], slate: Slate) -> None:
     """Add a slate to those that show each of its items, in order."""
-    for item_id in set(slate.item_ids):
+    for item_id in slate.item_ids:
         showing = by_item.get(item_id)
         if showing is None:
             by_item[item_id] = [slate]
             continue
         place = len(showing)
-        while place and slate.is_before(showing[place - 1]):
+        while place > 0 and slate.is_before(showing[place - 1]):
             place -= 1
-        showing.insert(place, slate)
+        if place == 0 or showing[place - 1] is not slate:  # else it is shown twice
+            showing.insert(place, slate)
 
 
 def attribute(slates: list[Slate], aim: Aim) -> tuple[Slate, int] | None:

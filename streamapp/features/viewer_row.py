@@ -99,10 +99,10 @@ class _Profile(msgspec.Struct, gc=False, array_like=True):
 
 
 class _Journal(msgspec.Struct, gc=False, array_like=True):
-    shown: bytes = b""
-    items: bytes = b""
+    shown: bytearray = msgspec.field(default_factory=bytearray)
+    items: bytearray = msgspec.field(default_factory=bytearray)
     positions: bytes = b""
-    acted: bytes = b""
+    acted: bytearray = msgspec.field(default_factory=bytearray)
     queries: dict[int, str] | None = None
     shown_gone: int = 0
     acted_gone: int = 0

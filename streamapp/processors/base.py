@@ -60,6 +60,11 @@ class Cut:
         by = raw if partition_by is None else partition_by.encode()
         self.outputs.setdefault(topic, []).append((raw, value, by))
 
+    def emit_each(self, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+        """Add output records, key and value."""
+        made = [(raw := key.encode(), value, raw) for key, value in records]
+        self.outputs.setdefault(topic, []).extend(made)
+
     def emit_all(self, topic: str, key: bytes, values: Iterable[bytes]) -> None:
         """Add output records that have their key in common."""
         self.outputs.setdefault(topic, []).extend([(key, value, key) for value in values])

@@ -279,12 +279,9 @@ class Viewers:
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Emit what has come up since the last cut."""
         outcome, self._again.outcome = self._outcome, Outcome()
-        for item_id, delta in outcome.deltas.take():
-            cut.emit(ITEMS, item_id, delta)
-        for query, delta in outcome.queries.take():
-            cut.emit(QUERIES, query, delta)
-        for shard, delta in outcome.pairs.take():
-            cut.emit(PAIRS, shard, delta)
+        cut.emit_each(ITEMS, outcome.deltas.take())
+        cut.emit_each(QUERIES, outcome.queries.take())
+        cut.emit_each(PAIRS, outcome.pairs.take())
         for session in self._judge.take_sessions():
             cut.emit(SESSIONS, _SESSION_KEY, session)
         labelled, outcome.labelled = outcome.labelled, []
@@ -305,10 +302,9 @@ class Viewers:
             made = [completion(*one, due.due_ms, computed_at_ms) for one in due.labelled]
             cut.emit_all(EXAMPLES, due.segment.encode(), made)
             return
-        viewer_id, slate, said = due
         keep_rate = self._settings.negative_keep_rate
-        made = examples(viewer_id, slate, said, keep_rate, computed_at_ms, by)
-        cut.emit_all(EXAMPLES, segment_of(slate.shown.event, by).encode(), made)
+        made = examples(due.viewer_id, due.slate, due.said, keep_rate, computed_at_ms, by)
+        cut.emit_all(EXAMPLES, segment_of(due.slate.shown.event, by).encode(), made)
 
     def _publish(self, viewer_id: str, cut: Cut, *, touched: bool) -> None:
         """Send a viewer's signal, or owe it when the last one was a moment ago."""
