@@ -35,6 +35,11 @@ _ITEM: Final = 4
 _SEARCH: Final = 1
 _PLACED: Final = 2
 
+_SHORT: Final = 1_024
+"""Bytes of entries that are copied when there is another; more of them grow in place."""
+
+_Bytes = bytes | bytearray
+
 
 class Shown(NamedTuple):
     """An impression; they are ordered by the first two fields, which no two of a viewer share.
@@ -114,10 +119,10 @@ class Journal:
     )
 
     def __init__(self) -> None:
-        self.shown = bytearray()
-        self.items = bytearray()
+        self.shown: _Bytes = b""
+        self.items: _Bytes = b""
         self.positions = b""
-        self.acted = bytearray()
+        self.acted: _Bytes = b""
         self.queries: dict[int, str] | None = None
         self.shown_gone = 0
         self.acted_gone = 0
@@ -141,8 +146,8 @@ class Journal:
             self._name(self.shown_gone + len(self.shown) // _SHOWN_SIZE, query)
             self.newest_search_ms = max(self.newest_search_ms, time_ms)
         entry: bytes = _SHOWN.pack(time_ms, key, request, slots.surface, count, flags)
-        self.shown += entry
-        self.items += slots.items
+        self.shown = _longer(self.shown, entry)
+        self.items = _longer(self.items, slots.items)
 
     def act(
         self, time_ms: int, item: bytes, request: bytes, action: int, query: str | None
@@ -158,7 +163,7 @@ class Journal:
         if query is not None:
             self._name(~(self.acted_gone + len(self.acted) // _ACTED_SIZE), query)
         entry: bytes = _ACTED.pack(time_ms, item, request, action)
-        self.acted += entry
+        self.acted = _longer(self.acted, entry)
         if action == CLICK and time_ms > self.newest_click_ms:
             self.newest_click_ms = time_ms
 
@@ -248,8 +253,8 @@ class Journal:
 
     def _drop_shown(self) -> None:
         _, _, _, _, count, flags = _SHOWN.unpack_from(self.shown)
-        del self.shown[:_SHOWN_SIZE]
-        del self.items[: _ITEM * count]
+        self.shown = _shorter(self.shown, _SHOWN_SIZE)
+        self.items = _shorter(self.items, _ITEM * count)
         if flags & _PLACED:
             self.positions = self.positions[4 * count :]
         if flags & _SEARCH and self.queries:
@@ -257,10 +262,26 @@ class Journal:
         self.shown_gone += 1
 
     def _drop_acted(self) -> None:
-        del self.acted[:_ACTED_SIZE]
+        self.acted = _shorter(self.acted, _ACTED_SIZE)
         if self.queries:
             self.queries.pop(~self.acted_gone, None)
         self.acted_gone += 1
+
+
+def _longer(entries: _Bytes, more: bytes) -> _Bytes:
+    """Return entries with more at the end; few of them take no more memory than they need."""
+    if isinstance(entries, bytearray):
+        entries += more
+        return entries
+    return entries + more if len(entries) < _SHORT else bytearray(entries) + more
+
+
+def _shorter(entries: _Bytes, size: int) -> _Bytes:
+    """Return entries without the first bytes."""
+    if isinstance(entries, bytearray):
+        del entries[:size]
+        return entries
+    return entries[size:]
 
 
 _LINES: Final = [list(range(1, count + 1)) for count in range(64)]

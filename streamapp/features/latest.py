@@ -89,7 +89,7 @@ class LatestItems:
         if len(happened) - start > LIMIT + MORE // 2:
             self._tidy()  # too many of them are there twice
         else:
-            del happened[:start]
+            self.happened = happened[start:]  # in a list with no more room than it needs
             self.runs = runs[run:]
 
     def _tidy(self) -> None:

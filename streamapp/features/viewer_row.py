@@ -99,10 +99,10 @@ class _Profile(msgspec.Struct, gc=False, array_like=True):
 
 
 class _Journal(msgspec.Struct, gc=False, array_like=True):
-    shown: bytearray = msgspec.field(default_factory=bytearray)
-    items: bytearray = msgspec.field(default_factory=bytearray)
+    shown: bytes = b""
+    items: bytes = b""
     positions: bytes = b""
-    acted: bytearray = msgspec.field(default_factory=bytearray)
+    acted: bytes = b""
     queries: dict[int, str] | None = None
     shown_gone: int = 0
     acted_gone: int = 0
@@ -281,10 +281,10 @@ def _to_profile(kept: _Profile) -> Profile:
 
 def _of_journal(journal: Journal) -> _Journal:
     return _Journal(
-        journal.shown,
-        journal.items,
+        bytes(journal.shown),
+        bytes(journal.items),
         journal.positions,
-        journal.acted,
+        bytes(journal.acted),
         journal.queries,
         journal.shown_gone,
         journal.acted_gone,

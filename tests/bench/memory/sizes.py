@@ -8,6 +8,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from inspect import Parameter, signature
 from itertools import chain
 from pathlib import Path
@@ -110,16 +111,19 @@ def copied(value: Any) -> Any:
         fields = {name: copied(getattr(value, name)) for name in value.__struct_fields__}
         return type(value)(**fields)
     if type(value).__module__.startswith("streamapp."):
-        needed = [
-            copied(getattr(value, name))
-            for name, parameter in signature(type(value)).parameters.items()
-            if parameter.default is Parameter.empty
-        ]
-        copy = type(value)(*needed)
+        kind: Any = type(value)
+        copy = kind(*[copied(getattr(value, name)) for name in _needed(kind)])
         for name in _names(value):
             setattr(copy, name, copied(getattr(value, name)))
         return copy
     raise TypeError(f"cannot copy {type(value)}")
+
+
+@lru_cache
+def _needed(kind: type) -> list[str]:
+    """Return what is to be said when an object is made, attributes by their names."""
+    said = signature(kind).parameters.values()
+    return [parameter.name for parameter in said if parameter.default is Parameter.empty]
 
 
 def _copied_unless_text(value: Any) -> Any:
