@@ -49,15 +49,25 @@ def ordered(process: Process) -> Process:
 ALTERED = {"poisoned": poisoned, "ordered": ordered}
 
 
+class Altered:
+    """A processor that processes in another way, and does all else as before."""
+
+    def __init__(self, processor: Any, process: Process) -> None:
+        self._processor = processor
+        self.process = process
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._processor, name)
+
+
 def run(altered: Callable[[Process], Process]) -> int:
     """Run a worker; each task's first processor processes in the altered way."""
     ingest = ROLES["ingest"]
 
     def build(views: Views, settings: Settings) -> Sequence[Processor]:
-        processors = ingest.build(views, settings)
-        first: Any = processors[0]
-        first.process = altered(first.process)
-        return processors
+        first, *others = ingest.build(views, settings)
+        changed: Any = Altered(first, altered(first.process))
+        return [changed, *others]
 
     ROLES["ingest"] = replace(ingest, build=build)
     return cli.main(["worker", "ingest"])
