@@ -47,10 +47,6 @@ follow_imports = skip
 """
 """`make lint` checks types in full. To read all of river takes mypyc minutes, for nothing."""
 
-OPTIMISED = "1"
-"""Of the C compiler. With 3 the same tests of speed come out alike, and building takes half as long
-again."""
-
 EXACT = "-ffp-contract=off"
 """No multiplication and addition in one, which would round otherwise than Python does."""
 
@@ -138,9 +134,7 @@ def _compile(sources: list[str], libraries: Path) -> None:
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(CONFIG)
     options = [f"--config-file={config}", f"--cache-dir={BUILD / 'mypy'}"]
-    extensions = mypycify(
-        [*options, *sources], target_dir=str(BUILD), group_name=SHARED, opt_level=OPTIMISED
-    )
+    extensions = mypycify([*options, *sources], target_dir=str(BUILD), group_name=SHARED)
     for extension in extensions:
         extension.extra_compile_args.append(EXACT)
     command: Any = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
