@@ -7,7 +7,7 @@ subclasses of classes that are not compiled, generators and closures.
 
 The extension modules lie beside their sources, with `streamapp/compiled.json` saying what they were
 built from, so that `streamapp.compiled` can refuse them when a source has changed. They are built
-anew only then. Without a C compiler everything runs from source.
+anew only then, or when this file has changed. Without a C compiler everything runs from source.
 
 The value of a `Final` is copied into the code that uses it: a compiled module takes such a constant
 from compiled modules only.
@@ -78,6 +78,7 @@ def _wanted() -> dict[str, Any]:
     return {
         "suffix": SUFFIX,
         "mypy": version("mypy"),
+        "compile.py": _digest(Path(__file__)),
         "sources": {str(path.relative_to(PACKAGE)): _digest(path) for path in paths},
     }
 
