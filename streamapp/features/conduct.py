@@ -34,7 +34,7 @@ from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.rates import COUNTED_ACTIONS
 from streamapp.features.recent import ACTION_INDEX, CLICK, COMPLETE, ENGAGING, WATCH
 from streamapp.features.retraction import Retraction
-from streamapp.features.slates import Aim, OpenSlates, Slate
+from streamapp.features.slates import MAX_OPEN, Aim, OpenSlates, Slate
 from streamapp.features.steps import ActedStep, ShownStep, Step, WatchedStep
 from streamapp.features.timers import Timer, Timers
 from streamapp.features.trust import is_bot
@@ -73,6 +73,8 @@ class Outcome:
         timers: when slates and playbacks must be looked at again.
         late_impressions: those that give no example, because a later event of their viewer had
             come before them.
+        crowded_impressions: those that give none, because `MAX_OPEN` slates of their viewer were
+            open.
     """
 
     deltas: ItemDeltas = field(default_factory=ItemDeltas)
@@ -83,6 +85,7 @@ class Outcome:
     segment_by: str = ""
     timers: Timers = field(default_factory=Timers)
     late_impressions: int = 0
+    crowded_impressions: int = 0
 
 
 class Conduct:
@@ -189,6 +192,9 @@ class Conduct:
         slots = Slots(self._names.number(event.surface), items, positions)
         searches.show(journal, key, event, slots, rates, outcome.queries)
         if not ids:
+            return
+        if viewer.slates is not None and len(viewer.slates) >= MAX_OPEN:
+            outcome.crowded_impressions += 1
             return
         slate = Slate(key, step, ids)
         if step.features:

@@ -29,6 +29,10 @@ from streamapp.features.steps import ShownStep
 ATTRIBUTION_MS: Final = 30 * MINUTE_MS
 """How far back an event without a request_id looks for its impression."""
 
+MAX_OPEN: Final = 500
+"""Slates kept of a viewer, so that the row does not outgrow what brokers take. Nobody looks at
+four a second for as long as a click is waited for."""
+
 FEW: Final = 3
 """Slates that are looked through one by one."""
 

@@ -120,6 +120,11 @@ class Viewers:
         return self._outcome.late_impressions
 
     @property
+    def crowded_impressions(self) -> int:
+        """Impressions that gave no example: their viewer had too many slates open already."""
+        return self._outcome.crowded_impressions
+
+    @property
     def complete_ms(self) -> int:
         """Stream time up to which examples wait for what is being watched; 0 if none does."""
         return max((due_ms for due_ms, _, _ in self._completions.waiting()), default=0)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from streamapp.errors import Rejection
+from streamapp.features.slates import MAX_OPEN
 from streamapp.features.viewer import FEWEST_STEPS
 from streamapp.features.viewer_store import MOST_STEPS
 from streamapp.processors.viewers import Viewers
@@ -148,6 +149,22 @@ def test_a_slate_of_a_short_window_still_owns_its_clicks_when_an_older_one_is_op
         ("search", False),
         ("home", False),
     ]
+
+
+def test_of_more_slates_than_a_viewer_may_have_open_the_last_give_no_examples() -> None:
+    pipeline = Pipeline(settings())
+    slates = [shown(f"e{n}", n / 100, f"i{n}") for n in range(MAX_OPEN + 2)]
+    pipeline.play([*slates, acted("c1", 10, f"i{MAX_OPEN - 1}"), acted("c2", 10, f"i{MAX_OPEN}")])
+    assert viewers(pipeline).crowded_impressions == 2
+    pipeline.viewers.kill()
+    pipeline.advance(at(100))
+    given = examples(pipeline)
+    assert len(given) == MAX_OPEN
+    assert [item for item, clicked in given.items() if clicked] == [f"i{MAX_OPEN - 1}"]
+    assert totals(pipeline, f"i{MAX_OPEN}")["impressions"] == 1
+    pipeline.play([shown("e", 200, "a")])
+    pipeline.advance(at(300))
+    assert examples(pipeline)["a"] is False
 
 
 def test_an_impression_after_a_later_event_of_its_viewer_gives_no_example() -> None:
