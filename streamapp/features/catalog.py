@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from sys import intern
 
 import msgspec
 
@@ -65,3 +66,8 @@ class Catalog:
 def _features(item: CatalogItem) -> str:
     known = _ItemFeatures(item.category, item.creator_id, item.kind, item.duration_ms or None)
     return _encode(known).decode()
+
+
+def interned(text: str | None) -> str | None:
+    """Return the one text for all who keep it: many items have few categories, and creators."""
+    return None if text is None else intern(text)

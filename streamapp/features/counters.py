@@ -8,6 +8,7 @@ from typing import final
 
 import msgspec
 
+from streamapp.errors import Rejection
 from streamapp.features.decay import HALF_LIVES, SPAN_MS, growth
 from streamapp.signals import Sums
 
@@ -17,6 +18,13 @@ Columns = tuple[list[float], list[float], list[float], list[float]]
 _COLUMNS = 1 + len(HALF_LIVES)
 
 _encode = msgspec.json.Encoder().encode
+
+
+def check_names(deltas: dict[str, Sums], index: dict[str, int]) -> None:
+    """Raise Rejection if a delta has a counter that is not kept."""
+    if not deltas.keys() <= index.keys():
+        unknown = sorted(deltas.keys() - index.keys())
+        raise Rejection("invalid_field", f"deltas: {unknown[0]!r} is no counter")
 
 
 @final
@@ -66,16 +74,8 @@ class DecayedCounters:
 
     def at(self, time_ms: int) -> Columns:
         """Return the totals, and the decayed values by half-life, of all counters at a time."""
-        f0, f1, f2 = growth(self.landmark_ms - time_ms)
-        sums: list[float] = self.sums.tolist()
-        n = len(sums) // _COLUMNS
-        for at in range(n, 2 * n):
-            sums[at] *= f0
-        for at in range(2 * n, 3 * n):
-            sums[at] *= f1
-        for at in range(3 * n, 4 * n):
-            sums[at] *= f2
-        return sums[:n], sums[n : 2 * n], sums[2 * n : 3 * n], sums[3 * n :]
+        totals: list[float] = self.sums[: len(self.sums) // _COLUMNS].tolist()
+        return totals, self.decayed(0, time_ms), self.decayed(1, time_ms), self.decayed(2, time_ms)
 
     def decayed(self, half_life: int, time_ms: int) -> list[float]:
         """Return the values of all counters at a time by one of `HALF_LIVES`, by its place."""

@@ -25,7 +25,7 @@ from streamapp.errors import Rejection
 from streamapp.events import decoder
 from streamapp.features import distinct
 from streamapp.features.catalog import Catalog
-from streamapp.features.counters import CountersText, DecayedCounters
+from streamapp.features.counters import CountersText, DecayedCounters, check_names
 from streamapp.features.decay import DAY_MS
 from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.expiry import Expiry
@@ -116,9 +116,7 @@ _decode_viewers = msgspec.json.Decoder(_ViewersRow).decode
 def decode_delta(value: bytes) -> ItemDelta:
     """Decode one delta; raise Rejection for a counter that is not kept."""
     delta = _decode_delta(value)
-    if not delta.deltas.keys() <= _INDEX.keys():
-        unknown = sorted(delta.deltas.keys() - _INDEX.keys())
-        raise Rejection("invalid_field", f"deltas: {unknown[0]!r} is no counter")
+    check_names(delta.deltas, _INDEX)
     if len(delta.viewers) % DIGEST_BYTES:
         raise Rejection("invalid_field", f"viewers: {len(delta.viewers)} bytes are no hashes")
     return delta

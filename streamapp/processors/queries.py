@@ -26,7 +26,7 @@ import msgspec
 from streamapp.errors import Rejection
 from streamapp.events import decoder
 from streamapp.features import rates
-from streamapp.features.counters import CountersText, DecayedCounters
+from streamapp.features.counters import CountersText, DecayedCounters, check_names
 from streamapp.features.decay import DAY_MS
 from streamapp.features.expiry import Expiry
 from streamapp.features.parameters import Parameters
@@ -77,9 +77,7 @@ _decode_row = msgspec.json.Decoder(_QueryRow).decode
 def decode_delta(value: bytes) -> QueryDelta:
     """Decode one delta; raise Rejection for a counter that is not kept."""
     delta = _decode_delta(value)
-    if not delta.deltas.keys() <= _INDEX.keys():
-        unknown = sorted(delta.deltas.keys() - _INDEX.keys())
-        raise Rejection("invalid_field", f"deltas: {unknown[0]!r} is no counter")
+    check_names(delta.deltas, _INDEX)
     for item_id, sums in delta.items.items():
         if len(sums) != _ITEM:
             raise Rejection("invalid_field", f"items: {item_id!r} with {len(sums)} numbers")

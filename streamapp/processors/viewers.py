@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from sys import intern
 from typing import Any, ClassVar
 
 from streamapp.events import (
@@ -32,7 +31,7 @@ from streamapp.events import (
     decode_impression,
     decode_watch,
 )
-from streamapp.features.catalog import Catalog
+from streamapp.features.catalog import Catalog, interned
 from streamapp.features.completions import DueCompletions
 from streamapp.features.conduct import PUBLISH_EVERY_MS, Conduct, DueSlate, Outcome
 from streamapp.features.digest import digest
@@ -206,8 +205,8 @@ class Viewers:
         """Note with an item's name what the catalog says of it."""
         item = self._catalog.get(name.text)
         name.said = said
-        name.category = _interned(None if item is None else item.category)
-        name.creator = _interned(None if item is None else item.creator_id)
+        name.category = interned(None if item is None else item.category)
+        name.creator = interned(None if item is None else item.creator_id)
 
     def _tastes(self, item_id: str) -> tuple[str | None, str | None]:
         """Return category and creator of an item."""
@@ -344,8 +343,3 @@ class Viewers:
     def rows(self) -> int:
         """Viewers held."""
         return len(self._viewers)
-
-
-def _interned(text: str | None) -> str | None:
-    """Return the one text for all who keep it: viewers keep what they care for."""
-    return None if text is None else intern(text)

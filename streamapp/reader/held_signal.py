@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from operator import attrgetter
 from struct import Struct
-from sys import intern
 
 import msgspec
 
+from streamapp.features.catalog import interned
 from streamapp.features.serving import ITEM_SIGNALS
 from streamapp.signals import ItemSignal
 
@@ -69,8 +69,3 @@ def held(signal: Published | ItemSignal) -> HeldSignal:
         interned(signal.creator_id),
         _RATES.pack(*_rates_of(signal)),
     )
-
-
-def interned(text: str | None) -> str | None:
-    """Return the same object for the same text: many items have few categories, and creators."""
-    return None if text is None else intern(text)

@@ -26,9 +26,9 @@ from struct import Struct
 import msgspec
 
 from streamapp.events import CatalogItem
+from streamapp.features.catalog import interned
 from streamapp.features.serving import GROUPS, ITEM_SIGNALS, item_features
 from streamapp.learning.features import Encoder
-from streamapp.reader.held_signal import interned
 from streamapp.reader.rates import Rates
 from streamapp.reader.tokens import Named, Tokens
 
