@@ -89,7 +89,8 @@ class Settings:
     )
     commit_interval_ms: int = _setting(
         200,
-        "time between two commits: freshness against cost; ten times as long while far behind",
+        "time between two commits: freshness against cost; ten times as long while far behind, and"
+        " up to five times in the learn role, which publishes once a second",
         least=1,
     )
     max_idle_ms: int = _setting(

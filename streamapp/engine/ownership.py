@@ -67,6 +67,7 @@ class Owned:
         running: restored and sought: records may be offered and cuts committed.
         read, remaining: rows restored, and an upper bound of those still to come.
         skipped: commit intervals since it was last due for a commit.
+        cut_ms: stream time of its last cut.
         uncut: seconds of processing since its last cut.
     """
 
@@ -76,6 +77,7 @@ class Owned:
     read: int = 0
     remaining: int = 0
     skipped: int = 0
+    cut_ms: int = 0
     uncut: float = 0.0
     taking: asyncio.Task[None] | None = field(default=None, repr=False)
     commit: asyncio.Task[None] | None = field(default=None, repr=False)

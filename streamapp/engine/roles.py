@@ -62,6 +62,9 @@ class Role:
         checks_times: events enter here, and what is too late or in the future is refused. What
             was accepted once is not refused further on: the partitions it comes from keep no
             common pace, least of all while a backlog is worked off.
+        turn_ms: what others wait for comes out when stream time passes a multiple of this; 0: at
+            any time. Commits wait for that, up to `runner.LONGEST_WAIT` intervals: in between
+            there would be rows to write only.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Role:
     broadcasts: tuple[str, ...]
     build: Callable[[Views, Settings], Sequence[Processor]]
     checks_times: bool = False
+    turn_ms: int = 0
 
     def reads(self, settings: Settings) -> tuple[str, ...]:
         """Return the broadcast topics that are read with these settings."""
@@ -187,6 +191,7 @@ ROLES = {
             ),
             broadcasts=(ERASURES,),
             build=_learn,
+            turn_ms=1_000,
         ),
     )
 }

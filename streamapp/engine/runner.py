@@ -34,6 +34,9 @@ INTERVALS_BEHIND = 10
 """Commit intervals from one commit to the next of a task that is far behind: the fewer commits,
 the fewer rows are written for the same events, and the sooner it has caught up."""
 
+LONGEST_WAIT = 5
+"""Commit intervals that a task waits, at most, for the end of its role's turn."""
+
 COMMITS_BEHIND = 4
 """Commits under way above which a task that is far behind waits for its own: each takes turns of
 the event loop from the others, and a transaction must end in time."""
@@ -51,6 +54,7 @@ class Runner:
 
     Args:
         reading: knows stale batches, and stops reading an input that is ahead of the others.
+        turn_ms: of the role; 0 commits at every interval.
         failed: told of an exception of a processor; the process ends.
     """
 
@@ -62,6 +66,7 @@ class Runner:
         interval: float,
         observer: Observer,
         failed: Callable[[BaseException], None],
+        turn_ms: int = 0,
     ) -> None:
         self.ownership = ownership
         self._reading = reading
@@ -69,6 +74,7 @@ class Runner:
         self._interval = interval
         self._observer = observer
         self._failed = failed
+        self._turn_ms = turn_ms
         self._offered: dict[int, Owned] = {}
 
     async def deliver(self, batch: RecordBatch) -> None:
@@ -160,8 +166,16 @@ class Runner:
             under_way = sum(other.committing for other in self.ownership.owned.values())
             if owned.skipped < INTERVALS_BEHIND or under_way >= COMMITS_BEHIND:
                 return False
+        elif self._turn_ms and owned.skipped < LONGEST_WAIT and not self._turned(owned):
+            return False
         owned.skipped = 0
         return True
+
+    def _turned(self, owned: Owned) -> bool:
+        """Tell whether stream time has passed the end of a turn since the last cut."""
+        owned.task.idle()
+        now, before = owned.task.stream_time_ms, owned.cut_ms
+        return now // self._turn_ms > before // self._turn_ms
 
     def commit_soon(self, partition: int, owned: Owned) -> None:
         """Take a cut and write it, unless the task's last one is still being written."""
@@ -170,6 +184,7 @@ class Runner:
         owned.uncut = 0.0
         owned.task.idle()
         cut = owned.task.cut(self._wall_clock())
+        owned.cut_ms = cut.stream_time_ms
         rejected, samples = owned.task.observed()
         self._observer.rejected(rejected)
         if cut.empty:

@@ -152,6 +152,7 @@ class Worker:
             self.settings.commit_interval_ms / 1000,
             self.observer,
             self.fail,
+            self.role.turn_ms,
         )
         app.own(ownership, self.fail)
         return app, runner, ownership

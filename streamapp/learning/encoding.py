@@ -49,24 +49,32 @@ class Token:
         self.coordinate: Any = coordinate
 
 
+class Refusals:
+    """How many values were refused, of all names."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Tokens:
     """The tokens of one name.
 
     Attributes:
         name: of a feature, or of a field of the example.
         field: which field; `_FEATURE` for a feature.
-        refused: values refused.
     """
 
     __slots__ = (
-        *("_largest", "_longest", "_mask", "_negative", "_positive", "_prefix", "_room", "_seed"),
-        *("_texts", "_zero", "field", "name", "refused"),
+        *("_largest", "_longest", "_mask", "_negative", "_positive", "_prefix", "_refusals"),
+        *("_room", "_seed", "_texts", "_zero", "field", "name"),
     )
 
-    def __init__(self, name: str, spec: FeatureSpec) -> None:
+    def __init__(self, name: str, spec: FeatureSpec, refusals: Refusals) -> None:
         self.name = name
         self.field = _FIELDS.get(name, _FEATURE)
-        self.refused = 0
+        self._refusals = refusals
         self._prefix = name + "="
         self._seed = spec.seed
         self._mask = (1 << spec.bits) - 1
@@ -83,7 +91,7 @@ class Tokens:
         token = self._texts.get(value)
         if token is None and value:
             if len(value) > self._longest:
-                self.refused += 1
+                self._refusals.count += 1
                 return None
             token = self._token(value)
             if self._room > 0:
@@ -99,7 +107,7 @@ class Tokens:
             return self._of_octave(self._negative, "-^", -value)
         if value == 0.0:
             return self._zero
-        self.refused += 1  # NaN compares false with everything
+        self._refusals.count += 1  # NaN compares false with everything
         return None
 
     def _of_octave(self, tokens: dict[int, Token], sign: str, value: float) -> Token:
@@ -125,7 +133,8 @@ class PairEncoder:
         self._one, self._other = Encoder(one), Encoder(other)
         self._alike = bool(msgspec.structs.replace(one, crosses=other.crosses) == other)
         self._equal = bool(one == other)
-        self._tokens = [Tokens(name, one) for name in one.names]
+        self._refusals = Refusals()
+        self._tokens = [Tokens(name, one, self._refusals) for name in one.names]
         self._seed = one.seed
         self._mask = (1 << one.bits) - 1
         self._taken = [False] * _PLACES
@@ -141,10 +150,7 @@ class PairEncoder:
     @property
     def refused(self) -> int:
         """Feature values refused since this was built; of specs not alike, by either."""
-        refused = self._one.refused + self._other.refused
-        for tokens in self._tokens:
-            refused += tokens.refused
-        return refused
+        return self._one.refused + self._other.refused + self._refusals.count
 
     def encode(self, example: Example) -> Coordinates:
         """Return the coordinates that are on, each once, for both models."""

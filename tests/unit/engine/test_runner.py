@@ -148,6 +148,35 @@ async def test_a_task_far_behind_commits_less_often(here):
     assert commits(1) == 1, "as soon as it has caught up"
 
 
+async def test_a_role_with_turns_commits_when_stream_time_passes_the_end_of_one(here):
+    here.start(0, FakeLedger())
+    owned, runner = here.ownership.owned[0], here.runner
+    runner._turn_ms = 1_000
+    await here.deliver(events(5_400))
+    runner.commit_soon(0, owned)
+    await here.deliver(events(5_500, 5_999))
+    assert not runner._due(0, owned)
+    await here.deliver(events(6_000))
+    assert runner._due(0, owned)
+    runner.commit_soon(0, owned)
+    waits = [runner._due(0, owned) for _ in range(2 * module.LONGEST_WAIT)]
+    assert waits == ([False] * (module.LONGEST_WAIT - 1) + [True]) * 2
+
+
+async def test_a_quiet_task_waits_for_the_end_of_the_turn_by_the_clock(here):
+    here.start(0, FakeLedger())
+    owned, runner = here.ownership.owned[0], here.runner
+    runner._turn_ms, now = 1_000, 100.0
+    owned.task._clock = lambda: now
+    await here.deliver(events(5_400))
+    runner.commit_soon(0, owned)
+    assert not runner._due(0, owned)
+    now += 0.5
+    assert not runner._due(0, owned)
+    now += 0.2
+    assert runner._due(0, owned)
+
+
 async def test_a_batch_of_before_the_last_seek_is_dropped(here):
     tally = here.start(0, FakeLedger())
     here.reading.current = 2
