@@ -1,63 +1,100 @@
-"""What the events since the last cut add to the counters of items, aggregated by item.
-
-What an event adds is only noted when it comes, in columns; a cut adds it all up at once, with
-numpy, which is several times faster than to touch the sums of ten items for each slate.
-"""
+"""What the events since the last cut add to the counters of items, aggregated by item."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable
+from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
+from mypy_extensions import mypyc_attr
 
-from streamapp.features.decay import HALF_LIVES
+from streamapp.features.decay import growth
 from streamapp.features.digest import DIGEST_BYTES
 from streamapp.features.distinct import pack
-from streamapp.features.rates import COUNTERS
-from streamapp.signals import SCHEMA
+from streamapp.signals import SCHEMA, Sums
 
 MAX_VIEWERS = 1_000
 """Viewers in one delta, so that no record grows with the length of a backlog."""
 
-_CODES = {counter: code for code, counter in enumerate(COUNTERS)}
-_IMPRESSIONS, _EXPECTED_CLICKS = _CODES["impressions"], _CODES["expected_clicks"]
-_KINDS = len(COUNTERS)
+_IMPRESSIONS: Final = "impressions"
+_EXPECTED_CLICKS: Final = "expected_clicks"
 
 _encode = msgspec.json.Encoder().encode
 
 
 class _Delta(msgspec.Struct, gc=False):
-    """An `ItemDelta` in the making."""
+    """An `ItemDelta` as it is sent."""
 
     item_id: str
     as_of_ms: int
     first_ms: int
-    deltas: dict[str, tuple[float, ...]]
+    deltas: dict[str, Sums]
     viewers: bytes | msgspec.UnsetType = msgspec.UNSET
     schema: int = SCHEMA
+
+
+@mypyc_attr(acyclic=True)
+class _Counted:
+    """What one counter has got: a total, and what it has decayed to by each half-life."""
+
+    __slots__ = ("d7", "h6", "m30", "total")
+
+    def __init__(self) -> None:
+        self.total = self.m30 = self.h6 = self.d7 = 0.0
+
+
+class _Item:
+    """What one item has got, as of its newest event: most have one, and that is exact then."""
+
+    __slots__ = ("as_of_ms", "counters", "first_ms", "viewers")
+
+    def __init__(self, time_ms: int) -> None:
+        self.as_of_ms = self.first_ms = time_ms
+        self.counters: dict[str, _Counted] = {}
+        self.viewers: dict[str, None] | None = None
+
+    def move(self, time_ms: int) -> tuple[float, float, float]:
+        """Take note of an event; return what it adds now, by half-life, for each that it is."""
+        if time_ms == self.as_of_ms:
+            return 1.0, 1.0, 1.0
+        self.first_ms = min(self.first_ms, time_ms)
+        if time_ms < self.as_of_ms:
+            return growth(time_ms - self.as_of_ms)
+        f0, f1, f2 = growth(self.as_of_ms - time_ms)
+        for counted in self.counters.values():
+            counted.m30 *= f0
+            counted.h6 *= f1
+            counted.d7 *= f2
+        self.as_of_ms = time_ms
+        return 1.0, 1.0, 1.0
+
+    def counted(self, counter: str) -> _Counted:
+        """Return what a counter has got."""
+        counted = self.counters.get(counter)
+        if counted is None:
+            counted = self.counters[counter] = _Counted()
+        return counted
+
+    def delta(self, item_id: str) -> _Delta:
+        """Return it all, but for the viewers."""
+        deltas = {
+            counter: (counted.total, counted.m30, counted.h6, counted.d7)
+            for counter, counted in self.counters.items()
+        }
+        return _Delta(item_id, self.as_of_ms, self.first_ms, deltas)
 
 
 class ItemDeltas:
     """Adds up what is counted between two cuts."""
 
     def __init__(self) -> None:
-        self._begin()
+        self._items: dict[str, _Item] = {}
 
-    def _begin(self) -> None:
-        self._items: defaultdict[str, int] = defaultdict(count().__next__)
-        self._viewers: dict[str, dict[str, None]] = {}
-        # One entry an amount: item, counter, time, amount.
-        self._counted: list[tuple[int, int, int, float]] = []
-        # One entry a total with its sums by half-life: item, counter, time, total, sums.
-        self._summed: list[tuple[int | float, ...]] = []
-        # One entry a slate: time, number of slots; one entry a slot: item, expected clicks.
-        self._slates: list[tuple[int, int]] = []
-        self._slots: list[int] = []
-        self._rates: list[float] = []
+    def _item(self, item_id: str, time_ms: int) -> _Item:
+        item = self._items.get(item_id)
+        if item is None:
+            item = self._items[item_id] = _Item(time_ms)
+        return item
 
     def add(
         self,
@@ -71,90 +108,71 @@ class ItemDeltas:
         Args:
             viewer_id: whoever acted on it, if that makes them one of its viewers.
         """
-        item = self._items[item_id]
+        item = self._item(item_id, time_ms)
+        f0, f1, f2 = item.move(time_ms)
         if viewer_id is not None:
-            self._viewers.setdefault(item_id, {})[viewer_id] = None
-        for name, amount in amounts:
-            self._counted.append((item, _CODES[name], time_ms, amount))
+            if item.viewers is None:
+                item.viewers = {}
+            item.viewers[viewer_id] = None
+        for counter, amount in amounts:
+            counted = item.counted(counter)
+            counted.total += amount
+            counted.m30 += amount * f0
+            counted.h6 += amount * f1
+            counted.d7 += amount * f2
 
     def add_sums(
-        self, item_id: str, time_ms: int, counter: str, total: float, sums: Iterable[float]
+        self,
+        item_id: str,
+        time_ms: int,
+        counter: str,
+        total: float,
+        sums: tuple[float, float, float],
     ) -> None:
         """Count a total of a counter, and its sums by half-life as at a time."""
-        self._summed.append((self._items[item_id], _CODES[counter], time_ms, total, *sums))
+        item = self._item(item_id, time_ms)
+        f0, f1, f2 = item.move(time_ms)
+        m30, h6, d7 = sums
+        counted = item.counted(counter)
+        counted.total += total
+        counted.m30 += m30 * f0
+        counted.h6 += h6 * f1
+        counted.d7 += d7 * f2
 
     def add_slate(self, time_ms: int, item_ids: list[str], rates: list[float]) -> None:
         """Count an impression, and the clicks expected of its position, for each slot."""
-        items = self._items
-        self._slates.append((time_ms, len(item_ids)))
-        self._slots += [items[item_id] for item_id in item_ids]
-        self._rates += rates
+        for place, item_id in enumerate(item_ids):
+            rate = rates[place]
+            item = self._item(item_id, time_ms)
+            f0, f1, f2 = item.move(time_ms)
+            shown = item.counted(_IMPRESSIONS)
+            shown.total += 1.0
+            shown.m30 += f0
+            shown.h6 += f1
+            shown.d7 += f2
+            expected = item.counted(_EXPECTED_CLICKS)
+            expected.total += rate
+            expected.m30 += rate * f0
+            expected.h6 += rate * f1
+            expected.d7 += rate * f2
 
-    def take(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the deltas since the last call: item id and encoded `ItemDelta`."""
-        if not self._items:
-            return
-        deltas, viewers = self._added_up(), self._viewers
-        self._begin()
-        for delta in deltas:
-            acted = viewers.get(delta.item_id)
-            if acted is not None:
-                for before in _crowd(delta, pack(acted)):
-                    yield before.item_id, _encode(before)
-            yield delta.item_id, _encode(delta)
-
-    def _added_up(self) -> list[_Delta]:
-        """Return what was noted, by item, each as of its own newest time."""
-        items, counters, times, amounts = self._columns()
-        summed = np.array(self._summed, np.float64).reshape(-1, 4 + len(HALF_LIVES))
-        items, counters, times = (
-            np.concatenate([column, summed[:, n].astype(np.int64)])
-            for n, column in enumerate((items, counters, times))
-        )
-        held = len(self._items)
-        as_of = np.full(held, np.iinfo(np.int64).min)
-        np.maximum.at(as_of, items, times)
-        first = np.full(held, np.iinfo(np.int64).max)
-        np.minimum.at(first, items, times)
-        keys, ages = items * _KINDS + counters, times - as_of[items]
-        found = np.flatnonzero(np.bincount(keys, minlength=1))
-        factors = [1.0, *[np.exp2(ages / half_life) for half_life in HALF_LIVES]]
-        weighed = [
-            np.concatenate([amounts, summed[:, 3 + n]]) * factor for n, factor in enumerate(factors)
-        ]
-        sums = zip(*[np.bincount(keys, each)[found].tolist() for each in weighed], strict=True)
-        deltas = [
-            _Delta(item_id, as_of_ms, first_ms, {})
-            for item_id, as_of_ms, first_ms in zip(
-                self._items, as_of.tolist(), first.tolist(), strict=True
-            )
-        ]
-        for key, of_key in zip(found.tolist(), sums, strict=True):
-            deltas[key // _KINDS].deltas[COUNTERS[key % _KINDS]] = of_key
-        return deltas
-
-    def _columns(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Return item, counter, time and amount of all that was noted."""
-        slots = np.array(self._slots, np.int64)
-        shown = np.array(self._slates, np.int64).reshape(-1, 2)
-        at = np.repeat(shown[:, 0], shown[:, 1])
-        items, codes, times, amounts = (
-            zip(*self._counted, strict=True) if self._counted else [()] * 4
-        )
-        impressions = np.full(len(slots), _IMPRESSIONS), np.ones(len(slots))
-        expected = np.full(len(slots), _EXPECTED_CLICKS), np.array(self._rates)
-        return (
-            np.concatenate([slots, slots, np.array(items, np.int64)]),
-            np.concatenate([impressions[0], expected[0], np.array(codes, np.int64)]),
-            np.concatenate([at, at, np.array(times, np.int64)]),
-            np.concatenate([impressions[1], expected[1], np.array(amounts, np.float64)]),
-        )
+    def take(self) -> list[tuple[str, bytes]]:
+        """Return the deltas since the last call: item id and encoded `ItemDelta`."""
+        items, self._items = self._items, {}
+        taken: list[tuple[str, bytes]] = []
+        for item_id, item in items.items():
+            delta = item.delta(item_id)
+            if item.viewers is not None:
+                taken += [(item_id, _encode(one)) for one in _crowd(delta, pack(item.viewers))]
+            taken.append((item_id, _encode(delta)))
+        return taken
 
 
-def _crowd(delta: _Delta, viewers: bytes) -> Iterator[_Delta]:
-    """Put viewers into a delta; yield others to go before it for those it cannot take."""
-    most = MAX_VIEWERS * DIGEST_BYTES
+def _crowd(delta: _Delta, viewers: bytes) -> list[_Delta]:
+    """Put viewers into a delta; return others to go before it for those it cannot take."""
+    most, before = MAX_VIEWERS * DIGEST_BYTES, list[_Delta]()
     while len(viewers) > most:
-        yield _Delta(delta.item_id, delta.as_of_ms, delta.first_ms, {}, viewers[:most])
+        before.append(_Delta(delta.item_id, delta.as_of_ms, delta.first_ms, {}, viewers[:most]))
         viewers = viewers[most:]
     delta.viewers = viewers
+    return before

@@ -102,8 +102,8 @@ class Retraction:
             item_id, start_ms = self._names.name(playback.item), playback.start_ms
             amounts = [(counter, -amount) for counter, amount in playback.counted()]
             deltas.add(item_id, start_ms, amounts)
-            grown = [-amount for amount in playback.grown]
+            m30, h6, d7 = playback.grown
             watched_ms = -float(playback.watched_ms)
-            deltas.add_sums(item_id, start_ms, "watched_ms", watched_ms, grown)
+            deltas.add_sums(item_id, start_ms, "watched_ms", watched_ms, (-m30, -h6, -d7))
             playback.kept_out = True
             viewer.playbacks.put(key, playback)
