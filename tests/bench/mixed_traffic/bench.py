@@ -28,12 +28,14 @@ class Plan:
     Attributes:
         events: of the backlog.
         span_seconds: of event time in the backlog: longer than any window, so that labels close.
-        per_second, seconds, partitions: of the steady load.
+        per_second, partitions: of the steady load.
+        settle, seconds: of it, before it is measured and while it is.
     """
 
     events: int = 1_000_000
     span_seconds: int = 500
     per_second: int = 10_000
+    settle: float = 60.0
     seconds: float = 60.0
     partitions: int = 12
     viewers: int = 200_000
@@ -47,11 +49,13 @@ class Plan:
     @property
     def steady(self) -> Mixed:
         """Traffic of a little longer than it is sent: the load ends by the clock."""
-        events = int(self.per_second * (self.seconds + 5))
+        events = int(self.per_second * (self.settle + self.seconds + 5))
         return Mixed(events, self.viewers, self.items, self.per_second)
 
 
-QUICK = Plan(events=200_000, span_seconds=250, seconds=25.0, viewers=20_000, items=5_000)
+QUICK = Plan(
+    events=200_000, span_seconds=250, settle=10.0, seconds=15.0, viewers=20_000, items=5_000
+)
 
 
 def run_ingest(plan: Plan, servers: str, data: Path | None, console: Console, place: Path) -> None:
@@ -75,9 +79,11 @@ def run_latency(
 ) -> None:
     """Measure and tell."""
     settings = replace(settings_of(servers, f"{NAME}-latency"), partitions=plan.partitions)
-    what = f"all roles at {plan.per_second:,} events/s for {plan.seconds:.0f} s"
+    lasts = plan.settle + plan.seconds
+    what = f"all roles at {plan.per_second:,} events/s for {lasts:.0f} s"
     with step(console, what) as told:
-        run = latency(settings, plan.steady, plan.seconds, place / "latency", broker, told)
+        there = place / "latency"
+        run = latency(settings, plan.steady, plan.settle, plan.seconds, there, broker, told)
     told_of: dict[str, Any] = {}
     for topic, samples in run.samples.items():
         p50, p99 = quantile(samples, 0.5), quantile(samples, 0.99)

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from streamapp.engine.roles import ROLES
 from streamapp.settings import Settings
 from tests.bench.cluster import Cluster, steady_producer
-from tests.bench.mixed_traffic.ingest import START_SECONDS
+from tests.bench.mixed_traffic.ingest import EVENT_TOPICS, START_SECONDS
 from tests.bench.mixed_traffic.meter import Meter
 from tests.bench.mixed_traffic.traffic import BEGIN_MS, Mixed
 from tests.bench.progress import Told
@@ -36,8 +36,12 @@ SIGNALS = {"signals.items": b"item_id", "signals.viewers": b"viewer_id"}
 EACH = 50
 """Of so many events one is followed."""
 
-SETTLE_SECONDS = 10.0
-"""From the start of the load until it is followed: caches are warm, groups have settled."""
+
+Prepared = tuple[int, str, bytes, bytes, bytes]
+"""An event: ms after the start, topic, key, and the value before and after its time."""
+
+PAUSE_SECONDS = 0.005
+"""Events are sent together that would be less apart: each pause takes processor time."""
 
 LAST_SECONDS = 5.0
 """After the last event, for its signals to come."""
@@ -123,6 +127,7 @@ class Watcher:
 def latency(  # one argument a thing to know
     settings: Settings,
     mixed: Mixed,
+    settle: float,
     seconds: float,
     place: Path,
     broker: int | None,
@@ -131,8 +136,12 @@ def latency(  # one argument a thing to know
     """Run all roles, one worker each, and send the traffic at its rate for so long.
 
     Args:
+        settle: seconds from the start of the load until it is followed: caches are warm then, the
+            broker has compiled its code, groups have settled.
+        seconds: for which it is followed.
         broker: process id of the broker, where it is on this machine.
     """
+    prepared = list(_prepared(mixed))
     pids = {BENCH: os.getpid()} | ({BROKER: broker} if broker else {})
     asyncio.run(make_topics(settings))
     with ExitStack() as stack:
@@ -147,34 +156,49 @@ def latency(  # one argument a thing to know
         watcher = Watcher(settings)
         stack.callback(watcher.end)
         meter = Meter(pids)
-        sent, took = _send(settings, mixed, seconds, watcher, meter, told)
+        load = Load(settings, settle, settle + seconds, watcher, meter)
+        sent, took = load.send(prepared, told)
         cpu_us = meter.stop(sent)
         time.sleep(LAST_SECONDS)
         return Latency(sent / took, watcher.samples, watcher.waiting, cpu_us)
 
 
-def _send(  # one argument a thing to know
-    settings: Settings, mixed: Mixed, seconds: float, watcher: Watcher, meter: Meter, told: Told
-) -> tuple[int, float]:
-    """Send each event at its time, as of now; return how many in how many seconds."""
-    producer = steady_producer(settings.bootstrap_servers)
-    began, began_ms, number = time.monotonic(), int(time.time() * 1000), 0
-    for at_s, topic, key, event_ms, value in _now(mixed, began_ms):
-        ahead = at_s - (time.monotonic() - began)
-        if ahead > 0:
-            producer.poll(0)
-            told(at_s / seconds)
-            time.sleep(ahead)
-        if at_s >= seconds:
-            break
-        if at_s > SETTLE_SECONDS and not meter.running:
-            meter.start(number)
-        if number % EACH == 0 and meter.running:
-            _follow(watcher, topic, key, value, event_ms)
-        _hand_over(producer, settings.topic(topic), key, value)
-        number += 1
-    producer.flush()
-    return number, time.monotonic() - began
+@dataclass(frozen=True)
+class Load:
+    """How traffic is sent: followed from one second after the start to another.
+
+    It was prepared before, so that sending it takes little of the machine that is measured.
+    """
+
+    settings: Settings
+    begin: float
+    end: float
+    watcher: Watcher
+    meter: Meter
+
+    def send(self, prepared: Sequence[Prepared], told: Told) -> tuple[int, float]:
+        """Send each event at its time, as of now; return how many in how many seconds."""
+        producer = steady_producer(self.settings.bootstrap_servers)
+        named = {topic: self.settings.topic(topic) for topic in EVENT_TOPICS}
+        began, began_ms, number = time.monotonic(), int(time.time() * 1000), 0
+        for number, (after_ms, topic, key, head, tail) in enumerate(prepared):
+            at_s = after_ms / 1000
+            ahead = at_s - (time.monotonic() - began)
+            if ahead > PAUSE_SECONDS:
+                producer.poll(0)
+                told(at_s / self.end)
+                time.sleep(ahead)
+            if at_s >= self.end:
+                break
+            if at_s > self.begin and not self.meter.running:
+                self.meter.start(number)
+            event_ms = began_ms + after_ms
+            value = b"%b%d%b" % (head, event_ms, tail)
+            if number % EACH == 0 and self.meter.running:
+                _follow(self.watcher, topic, key, value, event_ms)
+            _hand_over(producer, named[topic], key, value)
+        producer.flush()
+        return number, time.monotonic() - began
 
 
 def _hand_over(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
@@ -196,12 +220,14 @@ def _follow(watcher: Watcher, topic: str, key: bytes, value: bytes, event_ms: in
         watcher.follow("signals.items", item, event_ms, sent)
 
 
-def _now(mixed: Mixed, began_ms: int) -> Iterator[tuple[float, str, bytes, int, bytes]]:
-    """Yield the traffic as if it began now: seconds after the start, topic, key, time, value."""
+def _prepared(mixed: Mixed) -> Iterator[Prepared]:
     for topic, key, value in mixed.records():
         found = _TIME.search(value)
         assert found is not None
-        after_ms = int(found[1]) - BEGIN_MS
-        event_ms = began_ms + after_ms
-        moved = value[: found.start(1)] + b"%d" % event_ms + value[found.end(1) :]
-        yield after_ms / 1000, topic, key, event_ms, moved
+        yield (
+            int(found[1]) - BEGIN_MS,
+            topic,
+            key,
+            value[: found.start(1)],
+            value[found.end(1) :],
+        )
