@@ -127,7 +127,8 @@ def _learn(views: Views, settings: Settings) -> Sequence[Processor]:
     from streamapp.processors.anomalies import Anomalies, AnomaliesSettings
     from streamapp.processors.estimators import Estimators, EstimatorsSettings
     from streamapp.processors.factors import Factors, FactorsSettings
-    from streamapp.processors.learner import Learner, LearnerSettings
+    from streamapp.processors.learner import Learner
+    from streamapp.processors.learner_settings import LearnerSettings
 
     learner = LearnerSettings(
         negative_keep_rate=settings.negative_keep_rate,

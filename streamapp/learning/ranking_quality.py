@@ -132,9 +132,9 @@ class RankingQuality:
         opened = self._open.get(request)
         if opened is None:
             opened = self._begin(request)
-        self._touched[request] = None
-        if not opened.judged:
+        elif not opened.judged:
             return
+        self._touched[request] = None
         usable = weight == 1.0 and is_drawn(propensity) and len(opened.slots) < MAX_SLOTS
         if not usable or opened.number < self._state.renewed:
             opened.judged = False

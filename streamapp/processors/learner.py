@@ -18,7 +18,7 @@ before the request are left out from then on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from math import isfinite
 from re import fullmatch
 from typing import ClassVar
@@ -37,6 +37,7 @@ from streamapp.learning.model_settings import ContestSettings
 from streamapp.learning.objectives import Objective
 from streamapp.learning.staged_coordinate import StagedCoordinate
 from streamapp.processors.base import Cut, Row
+from streamapp.processors.learner_settings import LearnerSettings
 from streamapp.signals import EpochClose, Example, ModelVersion, ModelWeight
 
 WEIGHTS = "models.weights"
@@ -61,20 +62,6 @@ def decode_example(value: bytes) -> Example:
 
 
 _LARGEST_WEIGHT = 1e6
-
-
-@dataclass(frozen=True)
-class LearnerSettings(ContestSettings):
-    """Settings of the contests; each has the prior of its objective.
-
-    Attributes:
-        objectives: what is predicted, as STREAMAPP_OBJECTIVES says it.
-        suffix: in the ids of models, behind the objective; another one begins new models and
-            leaves the old ones be.
-    """
-
-    objectives: str = objectives.DEFAULT
-    suffix: str = ""
 
 
 class Learner:

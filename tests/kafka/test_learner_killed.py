@@ -18,7 +18,8 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from streamapp.processors.base import Cut
 from streamapp.processors.factors import Factors, FactorsSettings
-from streamapp.processors.learner import Learner, LearnerSettings
+from streamapp.processors.learner import Learner
+from streamapp.processors.learner_settings import LearnerSettings
 from streamapp.settings import Settings
 from streamapp.signals import Example
 from tests.kafka.cluster import Sent, committed, last_by_key, make_topics, read_all, send, until

@@ -22,7 +22,8 @@ from streamapp import compiled
 from streamapp.engine.worker import COLLECT_AFTER
 from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.processors.base import Cut
-from streamapp.processors.learner import Learner, LearnerSettings, decode_example
+from streamapp.processors.learner import Learner, decode_example
+from streamapp.processors.learner_settings import LearnerSettings
 from tests.bench.learner.examples import Shown
 from tests.bench.process import ROOT
 

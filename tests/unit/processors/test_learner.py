@@ -21,7 +21,8 @@ from streamapp.learning.model_settings import ModelSettings
 from streamapp.learning.snapshots import checksum_of
 from streamapp.metrics import GAUGES
 from streamapp.processors.base import Cut
-from streamapp.processors.learner import Learner, LearnerSettings
+from streamapp.processors.learner import Learner
+from streamapp.processors.learner_settings import LearnerSettings
 from streamapp.signals import Example, FeatureSpec, Labels
 from tests.unit.learning.examples import World, example
 

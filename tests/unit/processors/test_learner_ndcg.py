@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from streamapp.features.erasure_requests import ErasureRequests
-from streamapp.processors.learner import Learner, LearnerSettings
+from streamapp.processors.learner import Learner
+from streamapp.processors.learner_settings import LearnerSettings
 from streamapp.signals import Example
 from tests.unit.learning.examples import World, example
 from tests.unit.processors.test_learner import (

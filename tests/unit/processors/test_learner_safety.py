@@ -17,7 +17,8 @@ from streamapp.errors import Rejection
 from streamapp.learning.duel import DuelSettings
 from streamapp.learning.model_settings import ModelSettings
 from streamapp.processors.base import Cut
-from streamapp.processors.learner import Learner, LearnerSettings
+from streamapp.processors.learner import Learner
+from streamapp.processors.learner_settings import LearnerSettings
 from streamapp.signals import Example, Labels
 from tests.unit.learning.examples import World, example
 from tests.unit.processors.learnt import seen

@@ -17,7 +17,8 @@ from streamapp.events import CatalogItem
 from streamapp.features.serving import features, item_features, last_clicked, viewer_features
 from streamapp.learning.features import DEFAULT_SPEC, Encoder
 from streamapp.processors.base import Cut
-from streamapp.processors.learner import Learner, LearnerSettings
+from streamapp.processors.learner import Learner
+from streamapp.processors.learner_settings import LearnerSettings
 from streamapp.reader.ranker import Ranker
 from streamapp.reader.request import Context, Options
 from streamapp.reader.state import State
