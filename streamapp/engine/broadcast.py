@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamapp.engine import clients
+from streamapp.engine.fetching import Fetch, fetched
 from streamapp.settings import Settings
 
 Take = Callable[[str, str, bytes | None], None]
 """logical topic, key, value → nothing; called in the order of each partition."""
 
-POLL_MS = 200
+POLL_SECONDS = 0.2
+"""How long one look waits for records."""
+
+PAUSE_SECONDS = 0.1
+"""Between two looks: signals.items has some each few milliseconds, and a look takes its time."""
+
+RECORDS = 2_000
+"""Taken at a time; in between the tasks get their turn."""
 
 
 class Broadcast:
@@ -29,6 +37,7 @@ class Broadcast:
         self._names: Mapping[str, str] = {settings.topic(name): name for name in topics}
         self._take = take
         self._consumer: AIOKafkaConsumer = clients.reader(settings)
+        self._tps: frozenset[TopicPartition] = frozenset()
 
     async def load(self) -> None:
         """Read everything that is committed now; the views are complete when this returns."""
@@ -39,23 +48,30 @@ class Broadcast:
         if not tps:
             return
         consumer.assign(tps)
+        self._tps = frozenset(tps)
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(tps)
         behind = {tp: end for tp, end in ends.items() if end > 0}
         while behind:
-            self._take_all(await consumer.getmany(timeout_ms=POLL_MS))
+            await self._look()
             for tp, end in list(behind.items()):
                 if await consumer.position(tp) >= end:
                     del behind[tp]
 
     async def follow(self) -> None:
         """Go on reading until cancelled."""
-        while self._consumer.assignment():
-            self._take_all(await self._consumer.getmany(timeout_ms=POLL_MS))
-            await asyncio.sleep(0)
+        while self._tps:
+            found = await self._look()
+            await asyncio.sleep(0 if found >= RECORDS else PAUSE_SECONDS)
 
-    def _take_all(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
-        for tp, records in fetched.items():
+    async def _look(self) -> int:
+        """Take what has been read; return how many records that was."""
+        found = await fetched(self._consumer._fetcher, self._tps, RECORDS, POLL_SECONDS)
+        self._take_all(found)
+        return sum(map(len, found.values()))
+
+    def _take_all(self, found: Fetch) -> None:
+        for tp, records in found.items():
             topic = self._names[tp.topic]
             for record in records:
                 if record.key is not None:
