@@ -54,6 +54,10 @@ GAUGES = {
     "broadcast_records": "Keys of the broadcast views, by topic.",
     "viewers_by_trust": "Viewers held, by trust.",
     "actions_by_trust": "Actions of viewers since the start, by trust before each.",
+    "late_impressions": "Impressions since the start that gave no example: a later event of their"
+    " viewer had come before them.",
+    "crowded_impressions": "Impressions since the start that gave no example: their viewer had too"
+    " many slates open already.",
     "verdicts": "Changes of trust since the start, by the trust come to, once for each reason.",
 }
 

@@ -335,6 +335,13 @@ class Viewers:
         """All rows are in; who is needed of the viewers is woken when the stream time is told."""
         self._restored = True
 
+    def gauges(self) -> dict[str, float]:
+        """Impressions that gave no example, as the engine's metrics name them."""
+        return {
+            "late_impressions": float(self.late_impressions),
+            "crowded_impressions": float(self.crowded_impressions),
+        }
+
     def labelled_gauges(self) -> list[Figure]:
         """Viewers and actions by trust, as the engine's metrics name them."""
         return self._judge.figures(len(self._viewers))

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.exposition import generate_latest
 
 from streamapp.engine.ownership import Owned
 from streamapp.engine.roles import ROLES
 from streamapp.engine.task import Task
 from streamapp.engine.worker import STALLED_SECONDS, Worker
 from streamapp.errors import ConfigurationError, StreamappError
+from streamapp.features.slates import MAX_OPEN
+from streamapp.processors.viewers_settings import ViewersSettings
 from streamapp.settings import Settings
+from tests.oracles.pipeline import Pipeline
 from tests.unit.engine.tally import INPUTS, Event, Tally, record
+from tests.unit.processors.test_viewers import acted, shown, viewers
 
 
 class FakeReading:
@@ -162,3 +167,15 @@ def test_what_a_processor_shows_of_itself_is_told_by_partition_and_its_own_label
     assert ("model_auc", {"partition": "4"}, 0.5) in shown
     assert ("viewers_by_trust", {"partition": "4", "trust": "bot"}, 3.0) in shown
     assert not [name for name, labels, _ in shown if labels.get("partition") == "5"]
+
+
+def test_impressions_that_gave_no_example_show_in_the_metrics(worker):
+    pipeline = Pipeline(ViewersSettings())
+    slates = [shown(f"e{n}", n / 100, "a") for n in range(MAX_OPEN + 2)]
+    late = [acted("c", 10, "a", viewer_id="w"), shown("e", 9, "a", viewer_id="w")]
+    pipeline.play([*slates, *late])
+    own(worker, 4).task.processors = [viewers(pipeline)]
+    worker._reading = None
+    told = generate_latest(worker.observer.registry).decode().splitlines()
+    assert 'streamapp_crowded_impressions{partition="4"} 2.0' in told
+    assert 'streamapp_late_impressions{partition="4"} 1.0' in told
