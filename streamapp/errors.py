@@ -54,6 +54,33 @@ class CommitFailed(StreamappError):
     retriable = True
 
 
+class RecordTooLarge(StreamappError):
+    """A topic does not take a record of a cut. The process ends: that cut can never be written.
+
+    Attributes:
+        topic, partition: where it was to go, as named on the brokers.
+        key: its key; None if it has none.
+        size: bytes of key and value, before they are compressed.
+        others: records written together with it; the topic refused them all.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, key: bytes | None, size: int, others: int = 0
+    ) -> None:
+        together = f", in one batch with {others} smaller ones" if others else ""
+        shown = None if key is None else key[:100]
+        super().__init__(
+            f"partition {partition} of {topic} does not take the record of key {shown!r}, which "
+            f"has {size} bytes{together}: compressed, that is more than the topic's "
+            "max.message.bytes; to go on, raise that"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.key = key
+        self.size = size
+        self.others = others
+
+
 class BrokersUnavailable(StreamappError):
     """The brokers cannot be reached, do not let us in, or do not answer as they should."""
 

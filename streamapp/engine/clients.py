@@ -16,7 +16,12 @@ COMPRESSION = "zstd"
 """aiokafka writes lz4 at its slowest level: seven times the time of zstd for larger batches."""
 
 BATCH_BYTES = 512 * 1024
-"""Uncompressed bytes of a record batch: well under the broker's `message.max.bytes`."""
+"""Uncompressed bytes of a record batch: well under the broker's `message.max.bytes`. A record that
+is larger is a batch of its own, which only its topic's `max.message.bytes` bounds, compressed."""
+
+REQUEST_BYTES = 4 * 1024 * 1024
+"""aiokafka refuses a larger record in `send`; what comes in batches, as all of a cut does, it does
+not look at."""
 
 RETRY_BACKOFF_MS = 10
 """A broker answers the first produce close behind the last transaction with a retriable
@@ -37,7 +42,7 @@ def producer(settings: Settings, transactional_id: str | None = None) -> AIOKafk
         enable_idempotence=True,
         compression_type=COMPRESSION,
         max_batch_size=BATCH_BYTES,
-        max_request_size=4 * 1024 * 1024,
+        max_request_size=REQUEST_BYTES,
         retry_backoff_ms=RETRY_BACKOFF_MS,
     )
     patient(made.client)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -22,6 +23,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalOperation,
     KafkaError,
+    MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -30,7 +32,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from streamapp.engine import clients
 from streamapp.engine.fetching import fetched
 from streamapp.engine.partitioner import Partitioner, partitioner
-from streamapp.errors import BrokersUnavailable, CommitFailed, ConfigurationError
+from streamapp.errors import BrokersUnavailable, CommitFailed, ConfigurationError, RecordTooLarge
 from streamapp.processors.base import Cut, Row
 from streamapp.settings import Settings
 
@@ -162,6 +164,7 @@ class Ledger:
 
         Raises:
             CommitFailed: it failed or its outcome is unknown. Never send the cut again.
+            RecordTooLarge: it failed, and so would every cut with this record.
         """
         try:
             async with asyncio.timeout(self.settings.transaction_timeout_ms / 1000):
@@ -212,12 +215,20 @@ class Ledger:
         producer: AIOKafkaProducer, topic: str, partition: int, records: Records, written_ms: int
     ) -> None:
         """Send records in batches, until all have arrived."""
-        sent, done = [], 0
-        while done < len(records):
-            batch = producer.create_batch()
-            done += fill(batch, islice(records, done, None), written_ms)
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-        await asyncio.gather(*sent)
+        sent: list[tuple[slice, asyncio.Future[object]]] = []
+        done = 0
+        try:
+            while done < len(records):
+                batch, begin = producer.create_batch(), done
+                done += fill(batch, islice(records, begin, None), written_ms)
+                arrives = await producer.send_batch(batch, topic, partition=partition)
+                sent.append((slice(begin, done), arrives))
+            await asyncio.gather(*(arrives for _, arrives in sent))
+        except KafkaError:
+            for part, arrives in sent:
+                if arrives.done() and isinstance(arrives.exception(), MessageSizeTooLargeError):
+                    raise _too_large(topic, partition, records[part]) from None
+            raise
 
     async def close(self) -> None:
         """Give up the producer; an open transaction is left to the next `fence`."""
@@ -242,6 +253,16 @@ def fill(
     batch._relative_offset = count
     batch.close()
     return count
+
+
+def _too_large(topic: str, partition: int, batch: Records) -> RecordTooLarge:
+    """Return what to say of a batch that its topic refused: the largest of its records."""
+    size, key = max(((_size(record), record[0]) for record in batch), key=itemgetter(0))
+    return RecordTooLarge(topic, partition, key, size, len(batch) - 1)
+
+
+def _size(record: tuple[bytes | None, bytes | None]) -> int:
+    return sum(len(part) for part in record if part is not None)
 
 
 @contextmanager

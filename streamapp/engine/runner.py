@@ -203,6 +203,9 @@ class Runner:
         except CommitFailed as exc:
             log.warning("dropping the task of partition %d: %s", partition, exc)
             self.ownership.retake(partition, owned)
+        except Exception:
+            owned.running = False  # without the cut that was lost, no other may be written
+            raise
 
     def _ended(self, commit: asyncio.Task[None]) -> None:
         if not commit.cancelled() and (exc := commit.exception()) is not None:

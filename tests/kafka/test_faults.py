@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from streamapp.engine import clients
+from streamapp.engine import admin, clients
 from streamapp.engine.records import Record
 from streamapp.settings import Settings
 from tests.kafka.altered_worker import POISON
@@ -88,6 +90,38 @@ async def test_a_record_that_makes_a_processor_raise_ends_the_worker_until_it_is
     assert base64.b64decode(rejected["key"]) == b"v3"
 
 
+# --- a record that its topic does not take ------------------------------------------------------
+
+
+async def limit_records_of(settings: Settings, topic: str, size: int) -> None:
+    (there,) = [one for one in admin.topics_of(settings) if one.name == settings.topic(topic)]
+    config = {**there.config, "max.message.bytes": str(size)}
+    resource = ConfigResource(ConfigResourceType.TOPIC, there.name, configs=config)
+    async with clients.admin(settings) as client:
+        await client.alter_configs([resource])
+
+
+async def test_a_record_larger_than_its_topic_takes_ends_the_worker_until_the_topic_takes_it(
+    settings, tmp_path
+):
+    await make_topics(settings)
+    await limit_records_of(settings, "signals.viewers", 200)
+    await send(settings, clicks(0, 100))
+    with WorkerProcess("ingest", settings, tmp_path / "before") as worker:
+        assert worker.wait(40.0) == 1
+    (told,) = [line for line in worker.log.splitlines() if "does not take the record" in line]
+    topic = settings.topic("signals.viewers")
+    assert re.search(rf"partition \d of {topic} .* of key b'v\d+', which has \d+ bytes", told)
+    assert "max.message.bytes" in told
+    counted = clicks_in(await read_all(settings, ["activity.items"]))
+    assert counted == sum((await consumed(settings)).values()), "nothing of that cut is committed"
+
+    await limit_records_of(settings, "signals.viewers", 1_048_588)
+    with WorkerProcess("ingest", settings, tmp_path / "after") as worker:
+        await published(settings, 100)
+        assert worker.stop() == 0
+
+
 # --- topics -------------------------------------------------------------------------------------
 
 
@@ -111,8 +145,8 @@ async def test_missing_topics_are_named_with_the_command_to_run(settings, tmp_pa
 async def test_unequal_partition_counts_are_named_with_the_command_to_run(settings, tmp_path):
     await make_topics(settings)
     watches = settings.topic("events.watches")
-    async with clients.admin(settings) as admin:
-        await admin.create_partitions({watches: NewPartitions(4)})
+    async with clients.admin(settings) as client:
+        await client.create_partitions({watches: NewPartitions(4)})
 
     async def shown() -> bool:
         return await clients.partition_counts(settings, [watches]) == {watches: 4}
@@ -192,8 +226,8 @@ async def test_offsets_beyond_retention_are_told_loudly_and_the_earliest_record_
 
     partition, at = 1, offsets[1]
     lost = {TopicPartition(settings.topic(CLICKS), partition): RecordsToDelete(at + 7)}
-    async with clients.admin(settings) as admin:
-        await admin.delete_records(lost)
+    async with clients.admin(settings) as client:
+        await client.delete_records(lost)
     with WorkerProcess("ingest", settings, tmp_path / "after") as worker:
         worker.until_running(PARTITIONS)
         assert worker.metrics()["streamapp_offsets_truncated"] == 1
@@ -273,8 +307,8 @@ async def test_the_group_knows_a_worker_that_left_at_once(settings, tmp_path):
         assert second.stop() == 0
 
     async def empty() -> bool:
-        async with clients.admin(settings) as admin:
-            (group,) = await admin.describe_consumer_groups([settings.role_id("ingest")])
+        async with clients.admin(settings) as client:
+            (group,) = await client.describe_consumer_groups([settings.role_id("ingest")])
         return not group.groups[0][5]
 
     await until(empty, "the group to be empty", 5.0)

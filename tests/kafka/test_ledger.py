@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from streamapp.engine.ledger import Ledger
-from streamapp.errors import CommitFailed
+from streamapp.errors import CommitFailed, RecordTooLarge
 from streamapp.processors.base import Cut, Row
 from streamapp.settings import Settings
 from tests.kafka.cluster import committed, make_topics, read_all, until
@@ -142,11 +142,15 @@ async def test_a_closed_ledger_commits_nothing(make):
         await ledger.commit(cut_of(1), OFFSETS)
 
 
-async def test_what_is_larger_than_the_broker_takes_fails_the_commit(make):
+async def test_a_record_larger_than_its_topic_takes_is_named(make, settings):
     ledger = make()
     await ledger.fence()
     cut = Cut(0, 0)
     noise = b"".join(n.to_bytes(4, "little") for n in range(0, 2**32, 2**32 // 500_000))
-    cut.rows["viewers"] = [(b"k", noise)]
-    with pytest.raises(CommitFailed):
+    cut.rows["viewers"] = [(b"small", b"1"), (b"k", noise), (b"small", b"2")]
+    with pytest.raises(RecordTooLarge) as told:
         await ledger.commit(cut, OFFSETS)
+    error = told.value
+    changelog = settings.changelog("ingest", "viewers")
+    assert (error.topic, error.partition, error.key) == (changelog, PARTITION, b"k")
+    assert (error.size, error.others) == (1 + len(noise), 0)

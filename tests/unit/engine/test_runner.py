@@ -13,7 +13,7 @@ from streamapp.engine.ownership import Owned
 from streamapp.engine.runner import Runner
 from streamapp.engine.task import Task
 from streamapp.engine.transport import RecordBatch
-from streamapp.errors import CommitFailed, ProcessorFailed
+from streamapp.errors import CommitFailed, ProcessorFailed, RecordTooLarge
 from streamapp.metrics import Observer
 from streamapp.processors.base import Cut
 from tests.unit.engine.tally import INPUTS, Event, Fake, Tally, record
@@ -283,13 +283,22 @@ async def test_a_failed_commit_drops_the_task_and_its_cut_is_not_sent_again(here
     assert here.failures == []
 
 
-async def test_an_error_nobody_foresaw_in_a_commit_ends_the_worker(here):
-    defect = RuntimeError("a defect")
-    here.start(0, FakeLedger(error=defect))
+@pytest.mark.parametrize(
+    "error", [RecordTooLarge("t", 0, b"k", 2_000_000), RuntimeError("a defect")]
+)
+async def test_a_cut_that_can_never_be_written_ends_the_worker_and_no_other_is_written(here, error):
+    ledger = FakeLedger(error=error)
+    here.start(0, ledger)
     await here.deliver(events(10))
-    here.runner.commit_soon(0, here.ownership.owned[0])
+    owned = here.ownership.owned[0]
+    here.runner.commit_soon(0, owned)
     await settle()
-    assert here.failures == [defect]
+    assert here.failures == [error]
+    assert here.ownership.retaken == []
+    await here.deliver(events(10, 20)[1:])
+    here.runner.commit_soon(0, owned)
+    await here.runner.drain()
+    assert len(ledger.commits) == 1
 
 
 async def nothing_more_is_taken_or_committed(here: World, tally: Tally, ledger: FakeLedger) -> None:
