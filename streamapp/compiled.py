@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent
 MANIFEST = PACKAGE / "compiled.json"
 
 
-def digest(source: Path) -> str | None:
+def source_hash(source: Path) -> str | None:
     """Return a hash of a source; None where there is none."""
     return hashlib.sha256(source.read_bytes()).hexdigest() if source.exists() else None
 
@@ -40,7 +40,7 @@ def check() -> None:
         ImportError: a source has changed since it was compiled.
     """
     for name, built_from in modules().items():
-        if digest(PACKAGE / name) != built_from:
+        if source_hash(PACKAGE / name) != built_from:
             raise ImportError(
                 f"streamapp/{name} has changed since it was compiled: run `make compile`,"
                 " or `make uncompile` to work without"

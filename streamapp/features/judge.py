@@ -15,6 +15,7 @@ import msgspec
 from streamapp.features import half_space, trust_rules
 from streamapp.features.catalog import Catalog
 from streamapp.features.digest import fraction
+from streamapp.features.figure import Figure
 from streamapp.features.parameters import Parameters
 from streamapp.features.session_vector import Vector, vector
 from streamapp.features.sessions import newest
@@ -31,9 +32,6 @@ from streamapp.features.viewer import Viewer
 from streamapp.signals import SessionVector
 
 _encode = msgspec.json.Encoder().encode
-
-Figure = tuple[str, dict[str, str], float]
-"""A gauge: its name, its labels and its value."""
 
 
 class _Look(NamedTuple):

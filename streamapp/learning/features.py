@@ -33,12 +33,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from math import frexp, sqrt
 
 import mmh3
 
 from streamapp.errors import ConfigurationError
 from streamapp.features.serving import GROUPS
+from streamapp.learning.half_octaves import half_octave
 from streamapp.signals import FeatureSpec
 
 DEFAULT_SPEC = FeatureSpec(
@@ -55,18 +55,6 @@ DEFAULT_SPEC = FeatureSpec(
 
 MAX_BITS = 32
 """The hash has no more."""
-
-_HALF = sqrt(0.5)
-
-
-def half_octave(value: float) -> int:
-    """Return ⌊2·log2(value)⌋ of a positive number.
-
-    >>> [half_octave(v) for v in (0.05, 0.5, 1.0, 1.4, 1.5, 2.0, 100_000.0)]
-    [-9, -2, 0, 0, 1, 2, 33]
-    """
-    mantissa, exponent = frexp(value)  # value = mantissa · 2^exponent, mantissa in [0.5, 1)
-    return 2 * exponent - (1 if mantissa >= _HALF else 2)
 
 
 class Encoder:
@@ -157,10 +145,8 @@ class Encoder:
                 elif value:
                     self.refused += 1
             elif value is not None:
-                if least < value <= most:  # as `_bucket` has it, without the calls
-                    mantissa, exponent = frexp(value)
-                    octave = 2 * exponent - (1 if mantissa >= _HALF else 2)
-                    tokens[name] = f"{prefix}^{octave}"
+                if least < value <= most:  # as `_bucket` has it, with a call less
+                    tokens[name] = f"{prefix}^{half_octave(value)}"
                 elif (bucket := self._bucket(value)) is not None:
                     tokens[name] = prefix + bucket
         return tokens

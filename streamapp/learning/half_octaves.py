@@ -11,7 +11,7 @@ _FAR_EXPONENT: Final = 16
 
 
 def half_octave(value: float) -> int:
-    """Return ⌊2·log2(value)⌋ of a positive number, as `streamapp.learning.features` does.
+    """Return ⌊2·log2(value)⌋ of a positive number.
 
     Doubling and halving are exact, so this finds the mantissa and the exponent that `frexp` does.
 

@@ -29,6 +29,7 @@ import msgspec
 from streamapp.errors import ConfigurationError, Rejection
 from streamapp.events import decoder
 from streamapp.features.erasure_requests import ErasureRequests, Returns
+from streamapp.features.figure import Figure
 from streamapp.learning import objectives
 from streamapp.learning.contest import CHALLENGER, Contest
 from streamapp.learning.encoding import PairEncoder
@@ -42,9 +43,6 @@ from streamapp.signals import EpochClose, Example, ModelVersion, ModelWeight
 
 WEIGHTS = "models.weights"
 VERSIONS = "models.versions"
-
-Figure = tuple[str, dict[str, str], float]
-"""A gauge: its name, its labels and its value."""
 
 _decode = decoder(Example, "training.examples")
 _encode = msgspec.json.Encoder().encode

@@ -36,10 +36,11 @@ from streamapp.features.completions import DueCompletions
 from streamapp.features.conduct import PUBLISH_EVERY_MS, Conduct, DueSlate, Outcome
 from streamapp.features.digest import digest
 from streamapp.features.examples import completion, examples
+from streamapp.features.figure import Figure
 from streamapp.features.item_names import ItemNames, Name
 from streamapp.features.item_signals import ItemSignals
 from streamapp.features.journal import REQUEST_MS
-from streamapp.features.judge import Figure, Judge
+from streamapp.features.judge import Judge
 from streamapp.features.parameters import Parameters
 from streamapp.features.playbacks import IDLE_MS
 from streamapp.features.segments import segment_of

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamapp.features.serving import ITEM_SIGNALS, three_digits
-from streamapp.learning.features import half_octave
+from streamapp.learning.half_octaves import half_octave
 from streamapp.reader.held_signal import HeldSignal
 from streamapp.reader.tokens import Tokens
 from streamapp.reader.weights import Coordinates

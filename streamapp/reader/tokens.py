@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from streamapp.learning.features import Encoder, half_octave
+from streamapp.learning.features import Encoder
+from streamapp.learning.half_octaves import half_octave
 
 HELD = 100_000
 """Tokens of texts that are held; of more, all are forgotten."""

@@ -20,7 +20,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def build(package: Path, suffix: str = EXTENSION_SUFFIXES[0]) -> None:
-    sources = {"hot.py": compiled.digest(package / "hot.py")}
+    sources = {"hot.py": compiled.source_hash(package / "hot.py")}
     (package / "compiled.json").write_text(json.dumps({"suffix": suffix, "sources": sources}))
 
 

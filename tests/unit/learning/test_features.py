@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamapp.errors import ConfigurationError
 from streamapp.features.serving import GROUPS
-from streamapp.learning.features import DEFAULT_SPEC, Encoder, half_octave
+from streamapp.learning.features import DEFAULT_SPEC, Encoder
 from streamapp.signals import FeatureSpec
 
 SHOWN: dict[str, Any] = {"viewer": "v1", "item": "i1", "surface": "home", "position": 3}
@@ -68,19 +68,6 @@ def test_every_kind_of_feature_becomes_the_documented_token():
         "affinity=-^3",
         "viewer=v1×category=drama",
     ]
-
-
-@given(st.floats(1e-300, 1e300))
-def test_a_half_octave_is_the_floor_of_twice_the_binary_logarithm(value):
-    exact = 2 * math.log2(value)
-    if abs(exact - round(exact)) > 1e-9:  # between two buckets the logarithm may round either way
-        assert half_octave(value) == math.floor(exact)
-
-
-@given(st.integers(-900, 900))
-def test_a_power_of_two_begins_its_half_octave(exponent):
-    assert half_octave(2.0**exponent) == 2 * exponent
-    assert half_octave(math.nextafter(2.0**exponent, 0)) == 2 * exponent - 1
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.1e15, -1.1e15, "x" * 257])
