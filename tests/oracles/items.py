@@ -78,9 +78,10 @@ def expected_items(
     counted: dict[str, list[Counted]] = defaultdict(list)
     for one in _counted(unique, end_ms, in_force):
         counted[one.item_id].append(one)
+    viewers = viewers_of_items(unique)
     return {
         item_id: _signal(item_id, ones, (catalog or {}).get(item_id), in_force)
-        | {"viewers": len(viewers_of(item_id, unique))}
+        | {"viewers": len(viewers[item_id])}
         for item_id, ones in counted.items()
     }
 
@@ -104,14 +105,13 @@ def of_each_viewer(events: Iterable[Event]) -> dict[str, list[Event]]:
     return by_viewer
 
 
-def viewers_of(item_id: str, events: Iterable[Event]) -> set[str]:
-    """Return who ever acted on an item, other than to follow its creator, or watched it."""
-    return {
-        event["viewer_id"]
-        for topic, event in events
-        if event.get("item_id") == item_id
-        and (topic == "events.watches" or event.get("action") in ACTIONS)
-    }
+def viewers_of_items(events: Iterable[Event]) -> dict[str, set[str]]:
+    """Return who ever acted on each item, other than to follow its creator, or watched it."""
+    by_item: dict[str, set[str]] = defaultdict(set)
+    for topic, event in events:
+        if topic == "events.watches" or event.get("action") in ACTIONS:
+            by_item[event["item_id"]].add(event["viewer_id"])
+    return by_item
 
 
 def about_viewers(actual: int, expected: int) -> bool:
