@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -22,6 +23,9 @@ TICK_SECONDS = 0.05
 
 WARM_UP_MS = 10_000
 """Of traffic left out at the start: visits must be under way for the rate to be reached."""
+
+TICKER = "ticker"
+"""A viewer who only lets time go on."""
 
 _EVENT_TIME = re.compile(rb'(?<="occurred_at_ms":)(\d+)(?=[,}])')
 
@@ -165,22 +169,39 @@ async def send_catalog(settings: Settings, audience: Audience) -> None:
         await producer.flush()
 
 
-async def send_one_more(settings: Settings, audience: Audience) -> None:
-    """Let every viewer like something, and every item be liked."""
-    at_ms = time.time_ns() // 1_000_000
+async def send_one_more(settings: Settings, audience: Audience, at_ms: int) -> int:
+    """Let every viewer like something, and every item be liked, from `at_ms` on; until when."""
     likes = max(audience.viewers, audience.items)
+    numbers = range(likes)
+    await _like(
+        settings,
+        [(f"v{n % audience.viewers}", f"i{n % audience.items}", at_ms + n) for n in numbers],
+    )
+    return at_ms + likes
+
+
+async def send_ticks(settings: Settings, audience: Audience, at_ms: int) -> None:
+    """Let something happen at `at_ms` in every partition of the items, that no list is about."""
+    pick = partitioner(settings.partitioner)
+    names = [f"i{n}" for n in range(audience.items)]
+    one_each = {pick(name.encode(), settings.partitions): name for name in names}
+    assert len(one_each) == settings.partitions, "more items are needed"
+    await _like(settings, [(TICKER, item, at_ms) for item in one_each.values()])
+
+
+async def _like(settings: Settings, likes: Iterable[tuple[str, str, int]]) -> None:
+    """Send likes: viewer, item and time of each."""
+    topic, pick = settings.topic("events.clicks"), partitioner(settings.partitioner)
     async with clients.producer(settings) as producer:
-        for number in range(likes):
-            viewer = f"v{number % audience.viewers}"
+        for viewer, item, at_ms in likes:
             like = {
-                "event_id": f"one-more-{number}",
-                "occurred_at_ms": at_ms + number,
+                "event_id": f"{viewer}-likes-{item}-at-{at_ms}",
+                "occurred_at_ms": at_ms,
                 "viewer_id": viewer,
-                "item_id": f"i{number % audience.items}",
+                "item_id": item,
                 "action": "like",
             }
             key = viewer.encode()
-            partition = partitioner(settings.partitioner)(key, settings.partitions)
-            topic = settings.topic("events.clicks")
+            partition = pick(key, settings.partitions)
             await producer.send(topic, json.dumps(like).encode(), key, partition=partition)
         await producer.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,9 @@ FRESH_SECONDS = 15.0
 
 ROOM_SECONDS = 30.0
 """Of load after the last time the broker is killed."""
+
+AHEAD_MS = 3_000
+"""How far in the future an event may be."""
 
 CLICK_WINDOW_MS = 5_000
 """Short, so that examples come during the round."""
@@ -181,11 +185,13 @@ async def round_of(
             await suffer(crew)
             await sending
             await settled(settings)
-            await asyncio.sleep(CLICK_WINDOW_MS / 1000 + QUIET_SECONDS)
-            await lists_are_made(settings)
+            await asyncio.sleep(CLICK_WINDOW_MS / 1000)
+            now_ms = time.time_ns() // 1_000_000
+            ended_ms = await lists_are_made(settings, audience, now_ms + AHEAD_MS)
+            await asyncio.sleep(QUIET_SECONDS)
         await crew.stop()
         seen = await judge(settings)
-        kept = await _continued(settings, directory, audience, crew)
+        kept = await _continued(settings, directory, audience, crew, ended_ms)
     finally:
         crew.kill()
     return Report(
@@ -201,17 +207,17 @@ async def round_of(
 
 
 async def _continued(
-    settings: Settings, directory: Path, audience: Audience, crew: Crew
+    settings: Settings, directory: Path, audience: Audience, crew: Crew, at_ms: int
 ) -> Verdict:
-    """Let new workers go on from the changelogs, and every viewer do one thing more."""
+    """Let new workers go on from the changelogs, and every viewer do one thing more at `at_ms`."""
     heirs = Crew(settings, directory / "heirs", dict.fromkeys(ROLES, 1), {})
     try:
         heirs.start()
         await asyncio.to_thread(heirs.until_running, settings.partitions)
-        await send_one_more(settings, audience)
+        ended_ms = await send_one_more(settings, audience, at_ms)
         await settled(settings)
+        await lists_are_made(settings, audience, ended_ms)
         await asyncio.sleep(QUIET_SECONDS)
-        await lists_are_made(settings)
         await heirs.stop()
     finally:
         heirs.kill()

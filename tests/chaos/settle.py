@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections.abc import Sequence
 
 from aiokafka import TopicPartition
@@ -13,14 +11,12 @@ from streamapp.engine import clients
 from streamapp.engine.roles import ROLES
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.settings import Settings
+from tests.chaos.load import Audience, send_ticks
 from tests.chaos.verdict import INPUTS
-from tests.kafka.cluster import committed, ends, last_by_key, read_all, until
+from tests.kafka.cluster import committed, ends
+from tests.oracles.items import MINUTE
 
-AHEAD_SECONDS = 3.0
-"""How far in the future an event may be."""
-
-REPORT_SECONDS = 20.0
-"""Until stream time has gone on with the clock, and the first lists that are due are committed."""
+MOMENT_MS = 100
 
 Place = tuple[str, int]
 """A topic and a partition."""
@@ -42,22 +38,17 @@ async def settled(settings: Settings, within: float = 90.0) -> None:
             await asyncio.sleep(0.5)
 
 
-async def lists_are_made(settings: Settings) -> None:
-    """Wait until the trending lists of a full minute are out that all that was sent came before.
+async def lists_are_made(settings: Settings, audience: Audience, after_ms: int) -> int:
+    """Let the trending lists of the first full minute after `after_ms` be made; until when.
 
-    Raises:
-        AssertionError: they do not come.
+    Stream time goes on by what happens: just after the minute, so that every partition reports of
+    it; and, when the reports are there, once more when the lists are due.
     """
-    now = time.time()
-    minute = ((now + AHEAD_SECONDS) // 60 + 1) * 60
-    await asyncio.sleep(minute - now + SETTLE_MS / 1000 + REPORT_SECONDS)
-
-    async def made() -> bool:
-        last = last_by_key(await read_all(settings, ["candidates.trending"]))
-        lists = [json.loads(value) for value in last.values() if value]
-        return all(one["as_of_ms"] >= minute * 1000 for one in lists)
-
-    await until(made, "trending lists of the last full minute", within=60.0)
+    minute_ms = (after_ms // MINUTE + 1) * MINUTE
+    for at_ms in (minute_ms + MOMENT_MS, minute_ms + SETTLE_MS + MOMENT_MS):
+        await send_ticks(settings, audience, at_ms)
+        await settled(settings)
+    return at_ms
 
 
 async def _behind(

@@ -11,10 +11,12 @@ from typing import Any
 from streamapp.engine.records import Record
 from streamapp.features.affinities import LIMIT
 from streamapp.settings import Settings
+from tests.chaos.load import TICKER
 from tests.kafka.cluster import last_by_key, read_all
 from tests.oracles.items import (
     MINUTE,
     Event,
+    Expected,
     differences,
     expected_items,
     without_duplicates,
@@ -60,13 +62,14 @@ async def judge(settings: Settings) -> Verdict:
     events, unusable = accepted(await read_all(settings, INPUTS))
     verdict.counts["events"] = len(events)
     catalog = last_by_key(await read_all(settings, ["catalog.items"]))
-    _items(verdict, await read_all(settings, ["signals.items"]), events, catalog)
+    items = expected_items(events, catalog=_parsed(catalog))
+    _items(verdict, await read_all(settings, ["signals.items"]), items)
     signals = await read_all(settings, ["signals.viewers"])
     _viewers(verdict, signals, events)
     _profiles(verdict, signals, events, catalog)
     _queries(verdict, await read_all(settings, ["signals.queries"]), events)
     _trending(verdict, await read_all(settings, ["candidates.trending"]), events, catalog)
-    _activity(verdict, await read_all(settings, ["activity.items"]), events)
+    _activity(verdict, await read_all(settings, ["activity.items"]), items)
     _examples(verdict, await read_all(settings, ["training.examples"]), events)
     _rejected(verdict, await read_all(settings, ["events.rejected"]), unusable)
     if verdict.wrong:
@@ -112,13 +115,7 @@ def _parsed(values: dict[bytes | None, bytes | None]) -> dict[str, Any]:
     return {k.decode(): json.loads(v) for k, v in values.items() if k and v}
 
 
-def _items(
-    verdict: Verdict,
-    records: list[Record],
-    events: list[Event],
-    catalog: dict[bytes | None, bytes | None],
-) -> None:
-    expected = expected_items(events, catalog=_parsed(catalog))
+def _items(verdict: Verdict, records: list[Record], expected: dict[str, Expected]) -> None:
     verdict.counts["items"] = len(expected)
     wrong = differences(_last(records), expected)
     verdict.wrong += [f"signals.items {line}" for line in wrong]
@@ -184,7 +181,7 @@ def _trending(
 ) -> None:
     """Each list must be as at its own time, and that after all that happened."""
     last, known, seen = _last(records), _parsed(catalog), seen_in(events)
-    mark_ms = mark_after(event for _, event in events)
+    mark_ms = mark_after(event for _, event in events if event["viewer_id"] != TICKER)
     times = {mark_ms, *(record["as_of_ms"] for record in last.values())}
     expected = {at_ms: expected_trending(seen, known, at_ms) for at_ms in times}
     verdict.counts["trending lists"] = len(expected[mark_ms])
@@ -213,7 +210,7 @@ def _same_list(listed: list[tuple[str, float]], expected: list[tuple[str, float]
     )
 
 
-def _activity(verdict: Verdict, records: list[Record], events: list[Event]) -> None:
+def _activity(verdict: Verdict, records: list[Record], items: dict[str, Expected]) -> None:
     """The deltas of each item must add up to what its events count."""
     verdict.counts["deltas"] = len(records)
     sums: dict[tuple[str, str], float] = defaultdict(float)
@@ -223,7 +220,7 @@ def _activity(verdict: Verdict, records: list[Record], events: list[Event]) -> N
             sums[delta["item_id"], counter] += amounts[0]
     expected = {
         (item, counter): values["total"]
-        for item, signal in expected_items(events).items()
+        for item, signal in items.items()
         for counter, values in signal["counters"].items()
     }
     for key in sums.keys() | expected.keys():
