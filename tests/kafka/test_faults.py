@@ -193,7 +193,7 @@ async def test_a_broker_that_is_away_is_waited_for_and_nothing_is_lost(
     own_kafka.stop()
     with WorkerProcess("ingest", settings, tmp_path / "w") as worker:
         worker.until(lambda it: it.health()[0] == 503, "an answer that it is not ready", 15.0)
-        await stays_not_ready(worker, 20.0)
+        await stays_not_ready(worker, 10.0)
         await asyncio.to_thread(own_kafka.start)
         worker.until_running(PARTITIONS, 40.0)
         await published(settings, 100)
