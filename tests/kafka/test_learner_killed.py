@@ -32,7 +32,7 @@ EXAMPLES, EACH_MS, SLATE = 40_000, 20, 4
 KILLS = 3
 START_MS = 1_700_000_000_000
 
-FACTORS = (b"/viewer/", b"/item/", b"/bias/")
+FACTORS = (b"-all/viewer/", b"-all/item/", b"-all/bias/")
 """What is learned, of the rows of factors; the others also say what was published when."""
 
 Rows = dict[bytes | None, bytes | None]
