@@ -47,11 +47,13 @@ java:
 demo: compile ## everything at once on this machine: a simulated audience, workers, live signals
 	@$(BIN)/streamapp demo $(ARGS)
 
+# The brokers of tests live for minutes: what Java would take to optimise them does not pay.
+test: export JDK_JAVA_OPTIONS := -XX:TieredStopAtLevel=1 $(JDK_JAVA_OPTIONS)
 test: compile java ## all tests, those on a real Kafka included (ARGS=… goes to pytest)
 	@run=deploy/kafka/.run/test-$$$$; \
 	trap '$(KAFKA) down --run-dir '$$run EXIT; trap 'exit 130' INT TERM; \
 	export STREAMAPP_TEST_BOOTSTRAP; STREAMAPP_TEST_BOOTSTRAP="$$($(KAFKA) up --run-dir $$run)"; \
-	$(BIN)/pytest $(ARGS)
+	$(if $(strip $(ARGS)),$(BIN)/pytest $(ARGS),$(BIN)/python deploy/test.py)
 
 lint: $(STAMP) ## style, types and import rules, as CI has them
 	@$(BIN)/ruff check

@@ -53,6 +53,28 @@ class Logged(NamedTuple):
         return str(self.event.get("viewer_id") or self.event.get("item_id") or self.event["name"])
 
 
+class Log(NamedTuple):
+    """Both logs.
+
+    Attributes:
+        broadcast: catalog and parameters.
+        events: by event time.
+        expected: the signal of each item.
+    """
+
+    broadcast: list[Logged]
+    events: list[Logged]
+    expected: dict[str, dict[str, Any]]
+
+
+def both() -> Log:
+    """Return both logs as one; skips the test where one is not at hand."""
+    plays, slots = kuairand(), open_bandit()
+    events = [*events_of_kuairand(plays), *events_of_open_bandit(slots)]
+    wanted = expected(plays, slots)
+    return Log([*catalog(wanted), *parameters()], in_order(events), wanted)
+
+
 def kuairand() -> list[dict[str, str]]:
     """Return the rows of KuaiRand; skips the test where the log is not at hand."""
     return list(_rows(KUAIRAND, delimiter="\t"))

@@ -1,8 +1,8 @@
 """Two real logs, through Kafka and three worker processes, and what must come of them.
 
 Every counter and derived value in signals.items has to equal what is computed from the rows of
-the logs, however the events are shuffled within the grace and spread over partitions; and so
-has what `streamapp replay` makes of them.
+the logs, however the events are shuffled within the grace and spread over partitions. What
+`streamapp replay` makes of them is looked at in `tests/local/test_replayed_logs.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
 
-from streamapp import replay
 from streamapp.engine.roles import ROLES
 from streamapp.settings import Settings
 from tests import logs
@@ -37,27 +36,9 @@ WITHIN = 120.0
 """Seconds a slow machine may need for one pass."""
 
 
-class Log(NamedTuple):
-    """Both logs.
-
-    Attributes:
-        broadcast: catalog and parameters.
-        events: by event time.
-        expected: the signal of each item.
-    """
-
-    broadcast: list[logs.Logged]
-    events: list[logs.Logged]
-    expected: dict[str, dict[str, Any]]
-
-
 @pytest.fixture(scope="module")
-def log() -> Log:
-    plays, slots = logs.kuairand(), logs.open_bandit()
-    events = [*logs.events_of_kuairand(plays), *logs.events_of_open_bandit(slots)]
-    expected = logs.expected(plays, slots)
-    broadcast = [*logs.catalog(expected), *logs.parameters()]
-    return Log(broadcast, logs.in_order(events), expected)
+def log() -> logs.Log:
+    return logs.both()
 
 
 def records(events: Iterable[logs.Logged]) -> list[Sent]:
@@ -111,40 +92,3 @@ async def test_live_signals_equal_what_the_rows_of_the_logs_say(
     events = log.events if seed is None else logs.shuffled(log.events, seed)
     found = await through_kafka(settings, tmp_path, records(log.broadcast), records(events))
     assert differences(found, log.expected)[:20] == []
-
-
-class Replayed(NamedTuple):
-    signals: dict[str, Any]
-    examples: list[dict[str, Any]]
-    rejected: int
-
-
-def replayed(directory: Path, log: Log, events: list[logs.Logged]) -> Replayed:
-    source = logs.write_files(directory / "in", [*log.broadcast, *events])
-    assert replay.run(source, directory / "out", sort=False, settings=Settings()) == 0
-
-    def records(topic: str) -> list[dict[str, Any]]:
-        with (directory / "out" / f"{topic}.jsonl").open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
-
-    signals = {record["key"]: record["value"] for record in records("signals.items")}
-    examples = [record["value"] for record in records("training.examples")]
-    return Replayed(signals, examples, len(records("events.rejected")))
-
-
-def test_a_replay_gives_the_same_signals_and_the_labels_of_the_log(log, tmp_path):
-    found = replayed(tmp_path, log, log.events)
-    assert differences(found.signals, log.expected)[:20] == []
-    assert found.rejected == 0
-    labels = {
-        e["request_id"]: (e["item_id"], e["position"], e["propensity"], e["labels"]["clicked"])
-        for e in found.examples
-    }
-    assert len(found.examples) == len(labels)
-    assert labels == logs.expected_labels(logs.open_bandit())
-
-
-def test_a_replay_of_the_shuffled_events_gives_the_same_signals(log, tmp_path):
-    found = replayed(tmp_path, log, logs.shuffled(log.events, 4))
-    assert differences(found.signals, log.expected)[:20] == []
-    assert found.rejected == 0
