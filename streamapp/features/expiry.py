@@ -6,16 +6,17 @@ from streamapp.features.decay import HOUR_MS
 
 
 class Expiry:
-    """Says which keys have been idle for `idle_ms`, to the hour.
+    """Says which keys have been idle for `idle_ms`, to the hour or another step.
 
-    A key last seen at t expires when stream time reaches the first full hour after t +
-    `idle_ms`. Each key waits in one hourly bucket, and only when that is due is it looked at;
+    A key last seen at t expires when stream time reaches the first full step after t +
+    `idle_ms`. Each key waits in the bucket of one step, and only when that is due is it looked at;
     one that was seen in the meantime moves to its present bucket then. So seeing a key again
     costs nothing.
     """
 
-    def __init__(self, idle_ms: int) -> None:
+    def __init__(self, idle_ms: int, step_ms: int = HOUR_MS) -> None:
         self.idle_ms = idle_ms
+        self._step_ms = step_ms
         self._buckets: dict[int, list[str]] = {}
         self._next_ms: float = float("inf")
 
@@ -27,7 +28,7 @@ class Expiry:
 
     def due_ms(self, seen_ms: int) -> int:
         """Return the stream time at which a key last seen at `seen_ms` expires."""
-        return ((seen_ms + self.idle_ms) // HOUR_MS + 1) * HOUR_MS
+        return ((seen_ms + self.idle_ms) // self._step_ms + 1) * self._step_ms
 
     def pending(self, stream_time_ms: int) -> bool:
         """Return whether `take` has anything to do."""

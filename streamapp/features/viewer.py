@@ -34,6 +34,8 @@ class Viewer:
         steps: the most steps written so before any of the rows.
         published_ms: stream time of the last signal.
         owed: the signal has changed since.
+        rest, names: what is kept of the parts that a viewer at rest has not; empty of one who is
+            up, see `streamapp.features.viewer_rest`.
         slates: those still needed; None if there are none.
         trust: packed, see `streamapp.features.trust`.
     """
@@ -42,6 +44,7 @@ class Viewer:
         "every",
         "ids",
         "journal",
+        "names",
         "newest_ms",
         "number",
         "owed",
@@ -49,6 +52,7 @@ class Viewer:
         "profile",
         "published_ms",
         "recent",
+        "rest",
         "since",
         "slates",
         "steps",
@@ -56,6 +60,7 @@ class Viewer:
         "trust",
         "viewer_id",
     )
+    __deletable__ = ("ids", "journal", "playbacks", "profile", "recent")
 
     def __init__(self, viewer_id: str) -> None:
         self.viewer_id = viewer_id
@@ -67,6 +72,8 @@ class Viewer:
         self.steps = 0
         self.published_ms = NEVER
         self.owed = False
+        self.rest = b""
+        self.names: tuple[str, ...] = ()
         self.ids = EventIds()
         self.recent = RecentActions()
         self.playbacks = Playbacks()

@@ -12,7 +12,8 @@ s     slot, 1 byte, and   one step; the slots are counted from 1 since the viewe
 ====  ==================  ==================================================================
 
 So an event writes one small row, and a long history is written once in many events. A restore
-reads rows only; a viewer takes those steps again when they are next needed.
+reads rows only: all viewers are asleep, and one takes those steps again when next needed. A viewer
+who has done nothing for an hour is laid to rest, see `streamapp.features.viewer_rest`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from streamapp.features.expiry import Expiry
 from streamapp.features.item_names import ItemNames
 from streamapp.features.steps import Step, decode_step, encode_step
 from streamapp.features.viewer import FEWEST_STEPS, Viewer
+from streamapp.features.viewer_rest import get_up, lay_to_rest
 from streamapp.features.viewer_row import decode_viewer, encode_viewer
 
 MOST_STEPS = 200
@@ -33,6 +35,12 @@ MOST_STEPS = 200
 
 BYTES_A_STEP = 256
 """What a step may cost on average for the viewer's row being written."""
+
+REST_MS = HOUR_MS
+"""How long a viewer is up after their latest event: by then what they watched has closed."""
+
+REST_STEP_MS = 2_000
+"""Stream time between two looks at who is to rest: each costs little."""
 
 _Row = tuple[bytes, bytes | None]
 
@@ -74,6 +82,7 @@ class ViewerStore:
         erased_ms: by viewer, events up to when must not come back.
         stream_ms: stream time, which the owner keeps.
         due_ms: before this stream time `expire` has nothing to look at.
+        rest_due_ms: nor `lay_to_rest`.
     """
 
     def __init__(
@@ -88,10 +97,12 @@ class ViewerStore:
         self._viewers: dict[str, Viewer] = {}
         self._asleep: dict[str, _Asleep] = {}
         self._expiry = Expiry(idle_ms)
+        self._up = Expiry(REST_MS, REST_STEP_MS)
         self._erasures = Erasures(grace_ms)
         self.erased_ms = self._erasures.requested_ms
         self.stream_ms = 0
         self.due_ms = 0
+        self.rest_due_ms = 0
         self._rows: dict[bytes, bytes | None] = {}
 
     def __len__(self) -> int:
@@ -104,20 +115,25 @@ class ViewerStore:
     def get(self, viewer_id: str) -> Viewer | None:
         """Return a viewer, None if there is none."""
         viewer = self._viewers.get(viewer_id)
-        if viewer is None and viewer_id in self._asleep:
-            return self._wake(viewer_id)
+        if viewer is None:
+            return self._wake(viewer_id) if viewer_id in self._asleep else None
+        if viewer.rest:
+            get_up(viewer)
+            self._up.add(viewer_id, self.stream_ms)
         return viewer
 
     def _wake(self, viewer_id: str) -> Viewer:
         viewer, steps = self._asleep.pop(viewer_id).wake(viewer_id)
         self._take_again(viewer, steps, self.stream_ms)
         self._viewers[viewer_id] = viewer
+        self._up.add(viewer_id, self.stream_ms)
         return viewer
 
     def begin(self, viewer_id: str, time_ms: int) -> Viewer:
         """Begin a viewer whose first event is of this time."""
         viewer = self._viewers[viewer_id] = Viewer(viewer_id)
         self._expiry.add(viewer_id, time_ms)
+        self._up.add(viewer_id, self.stream_ms)
         return viewer
 
     def write(self, viewer: Viewer, step: Step) -> None:
@@ -163,7 +179,9 @@ class ViewerStore:
         self._names.expire(stream_time_ms)
         self._rows.update(self._erasures.expire(stream_time_ms))
         for viewer_id in self._expiry.take(stream_time_ms):
-            viewer = self.get(viewer_id)
+            viewer = self._viewers.get(viewer_id)  # who is at rest need not get up for this
+            if viewer is None:
+                viewer = self.get(viewer_id)
             if viewer is None:
                 continue  # erased
             if self._expiry.due_ms(viewer.newest_ms) > stream_time_ms:
@@ -171,6 +189,20 @@ class ViewerStore:
                 continue
             self._delete(viewer)
             yield viewer_id
+
+    def lay_to_rest(self, stream_time_ms: int) -> None:
+        """Lay those to rest who have done nothing for long, and of whom nothing is awaited."""
+        self.rest_due_ms = (stream_time_ms // REST_STEP_MS + 1) * REST_STEP_MS
+        for viewer_id in self._up.take(stream_time_ms):
+            viewer = self._viewers.get(viewer_id)
+            if viewer is None or viewer.rest:
+                continue  # erased
+            if self._up.due_ms(viewer.stream_ms) > stream_time_ms:
+                self._up.add(viewer_id, viewer.stream_ms)
+            elif viewer.slates is not None or viewer.owed:
+                self._up.add(viewer_id, stream_time_ms)
+            else:
+                lay_to_rest(viewer)
 
     def restore(self, rows: Iterable[_Row]) -> None:
         """Take rows of the changelog."""

@@ -255,6 +255,8 @@ class Viewers:
             viewer = self._viewers.get(timer[1])
             if viewer is not None and self._conduct.due(viewer, timer, stream_time_ms):
                 self._touched[viewer.viewer_id] = None
+        if stream_time_ms >= self._viewers.rest_due_ms:
+            self._viewers.lay_to_rest(stream_time_ms)
         if stream_time_ms >= self._viewers.due_ms:
             self._touched.update(dict.fromkeys(self._viewers.expire(stream_time_ms)))
 

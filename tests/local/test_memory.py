@@ -86,7 +86,7 @@ def test_a_viewer_of_a_full_history_has_all_that_is_kept():
     processor = Viewers(catalog, parameters, ViewersSettings())
     driven = measure.Driven(processor)
     measure._play(driven, 0, 1)
-    (viewer,) = processor._viewers
+    (viewer,) = measure._sample_up(processor)
     signal = msgspec.json.decode(viewer_signal(viewer, parameters, 0))
     assert len(signal["recent"]) == 50
     assert len(signal["hidden"]) == 5

@@ -111,6 +111,9 @@ def _tell(console: Console, kind: Kind, held: Held) -> None:
     )
     if held.parts:
         console.print(_table(held.parts))
+    if held.up:
+        console.print("    while up:")
+        console.print(_table(held.up))
 
 
 def _table(parts: list[Part]) -> Table:

@@ -6,7 +6,8 @@ Each function runs in a process of its own, that holds nothing else, and tells h
 what is held once (caches, the catalog, what a commit leaves behind) is there before. The first
 viewers do all of their events, by turns and with commits, as they come in production: their figure
 is that of a worker as it runs. A million of these would take half an hour; the others are copies,
-object by object, of what is held of the first ones, under names of their own.
+object by object, of what is held of the first ones, under names of their own. All are at rest, as
+nearly all of those held are at any time; what one takes who is up is told too, field by field.
 
 **Cost** is processor time an event, decoding and commits included, of events of viewers (items)
 drawn at random. Few and many are measured by turns, in one process, and of some rounds the least
@@ -25,6 +26,7 @@ from typing import NamedTuple
 from streamapp.engine.worker import COLLECT_AFTER
 from streamapp.features.catalog import Catalog
 from streamapp.features.parameters import Parameters
+from streamapp.features.viewer import Viewer
 from streamapp.processors.base import Cut, Processor
 from streamapp.processors.items import Items, ItemsSettings
 from streamapp.processors.viewers import Viewers
@@ -61,6 +63,7 @@ class Held(NamedTuple):
         by_events: of one that came by its events, where the others are copies of such.
         few, few_us, many_us: cost of an event among `few`, and among all.
         parts: by field, averages of some; empty where nothing is to be seen.
+        up: the same of viewers who are not at rest.
         also: other figures by name, bytes.
     """
 
@@ -72,6 +75,7 @@ class Held(NamedTuple):
     many_us: float
     parts: list[Part]
     also: dict[str, float]
+    up: list[Part]
 
 
 class Driven:
@@ -161,12 +165,14 @@ def viewers(number: int, told: Told) -> Held:
     before = resident_bytes()
     _copy(first, others, number, told)
     size = (resident_bytes() - before) / number
+    up = parts(_sample_up(first))
+    few.settle()
     many.advance(few.stream_time_ms)
     few_us, many_us = _costs(few, many, number, _later)
     _fill_hidden(few)
-    more = _hidden(parts(_sample(first))) - _hidden(fields)
+    more = _hidden(parts(_sample_up(first))) - _hidden(up)
     also = {f"{HIDES} more items hidden, by their fields": more}
-    return Held(number, size, by_events, FEW, few_us, many_us, fields, also)
+    return Held(number, size, by_events, FEW, few_us, many_us, fields, also, up)
 
 
 def _play(driven: Driven, first: int, end: int) -> None:
@@ -187,8 +193,15 @@ def _later(round_: int, number: int, now_ms: int) -> Iterator[Sent]:
         yield histories.later_event(viewer, round_ * PROBE_EVENTS + n, now_ms + n)
 
 
-def _sample(processor: Viewers) -> list[object]:
+def _sample(processor: Viewers) -> list[Viewer]:
     return list(islice(processor._viewers, SAMPLE))
+
+
+def _sample_up(processor: Viewers) -> list[Viewer]:
+    sample = _sample(processor)
+    for viewer in sample:
+        processor._viewers.get(viewer.viewer_id)  # gets up by that
+    return sample
 
 
 def _copy(source: Viewers, target: Viewers, number: int, told: Told) -> None:
@@ -247,7 +260,7 @@ def items(number: int, told: Told) -> Held:
     fields = parts(islice(others._items.values(), SAMPLE))
     few_us, many_us = _costs(few, many, number, later)
     also = {"its record in the catalog, held once in a worker": of_catalog}
-    return Held(number, size, None, FEW, few_us, many_us, fields, also)
+    return Held(number, size, None, FEW, few_us, many_us, fields, also, [])
 
 
 def counters(number: int, told: Told) -> Held:
@@ -277,4 +290,4 @@ def counters(number: int, told: Told) -> Held:
     fill(many, number)
     size = (resident_bytes() - before) / number
     few_us, many_us = _costs(few, many, number, later)
-    return Held(number, size, None, FEW, few_us, many_us, [], {})
+    return Held(number, size, None, FEW, few_us, many_us, [], {}, [])

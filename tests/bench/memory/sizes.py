@@ -114,7 +114,10 @@ def copied(value: Any) -> Any:
         kind: Any = type(value)
         copy = kind(*[copied(getattr(value, name)) for name in _needed(kind)])
         for name in _names(value):
-            setattr(copy, name, copied(getattr(value, name)))
+            if hasattr(value, name):
+                setattr(copy, name, copied(getattr(value, name)))
+            else:  # of a viewer at rest
+                delattr(copy, name)
         return copy
     raise TypeError(f"cannot copy {type(value)}")
 
