@@ -13,6 +13,10 @@ from streamapp.features.packed import PackedTable, find
 WITHIN_MS: Final = DAY_MS
 """Two events with one id, further apart than this, are two events."""
 
+MAX_IDS: Final = 50_000
+"""Ids kept of a viewer. When there are more the first ones of each bucket go, and what comes with
+them again counts again; some 20,000 are sure to stay. No person has a tenth of that in a day."""
+
 _RECORD: Final = Struct("<8sq")
 _TIME: Final = Struct("<q")
 _SIZE: Final = 16
@@ -37,7 +41,7 @@ class EventIds(PackedTable):
         # Whether the bytes occur at all is quickly said, and they nearly never do.
         if key in bucket and _known(bucket, key, time_ms, since_ms):
             return False
-        while len(bucket) > 0 and _time_ms(bucket, 0) < since_ms:
+        while len(bucket) > 0 and (_time_ms(bucket, 0) < since_ms or self.held >= MAX_IDS):
             self.drop(bucket, 0)
         self.append(bucket, _RECORD.pack(key, time_ms))
         return True

@@ -24,6 +24,9 @@ REQUEST_MS: Final = 6 * HOUR_MS
 MAX_KEPT: Final = 1_000
 """Impressions kept of a viewer, and actions; when there are more the first ones go."""
 
+MAX_ITEMS: Final = 50_000
+"""Items that these impressions showed."""
+
 NO_REQUEST: Final = bytes(4)
 
 _SHOWN: Final = Struct("<q8s4sIHB")
@@ -133,7 +136,7 @@ class Journal:
         self, time_ms: int, key: bytes, request: bytes, query: str | None, slots: Slots
     ) -> None:
         """Keep an impression, the fields of `Shown`, and what it showed."""
-        if len(self.shown) >= MAX_KEPT * _SHOWN_SIZE:
+        while len(self.shown) >= MAX_KEPT * _SHOWN_SIZE or len(self.items) >= MAX_ITEMS * _ITEM:
             self._drop_shown()
         positions = slots.positions
         count = len(positions)

@@ -30,6 +30,11 @@ IDLE_MS: Final = 30 * MINUTE_MS
 MEMORY_MS: Final = DAY_MS
 """A heartbeat further from the last one than this begins a new playback, whatever its id."""
 
+MAX_KEPT: Final = 10_000
+"""Playbacks kept of a viewer. When there are more the first ones of each bucket go: one that was
+open is never closed, and a heartbeat that comes for it begins another. Some 4,000 are sure to stay.
+No person begins a tenth of that in two days."""
+
 COMPLETE_RATIO: Final = 0.95
 MAX_RATIO: Final = 3.0
 
@@ -230,12 +235,14 @@ class Playbacks(PackedTable):
             bucket[at : at + _SIZE] = record
 
     def forget(self, key: bytes, since_ms: int) -> None:
-        """Drop playbacks whose last heartbeat was before this.
+        """Drop playbacks whose last heartbeat was before this, and those that are too many.
 
         Looks in the bucket of `key` only, and only at what came first: each bucket has its turn.
         """
         bucket = self.bucket(key)
-        while len(bucket) > 0 and _LAST.unpack_from(bucket)[0] < since_ms:
+        while len(bucket) > 0:
+            if _LAST.unpack_from(bucket)[0] >= since_ms and self.held < MAX_KEPT:
+                return
             self.drop(bucket, 0)
 
     def all(self) -> list[tuple[bytes, Playback]]:

@@ -32,6 +32,7 @@ class Viewer:
         since: steps since the row was last written.
         every: so many steps are written before the row is written again.
         steps: the most steps written so before any of the rows.
+        pieces: how many the row has after the first one.
         published_ms: stream time of the last signal.
         owed: the signal has changed since.
         rest, names: what is kept of the parts that a viewer at rest has not; empty of one who is
@@ -48,6 +49,7 @@ class Viewer:
         "newest_ms",
         "number",
         "owed",
+        "pieces",
         "playbacks",
         "profile",
         "published_ms",
@@ -70,6 +72,7 @@ class Viewer:
         self.since = 0
         self.every = FEWEST_STEPS
         self.steps = 0
+        self.pieces = 0
         self.published_ms = NEVER
         self.owed = False
         self.rest = b""

@@ -7,6 +7,8 @@ viewer is one, which takes the place of the steps before it:
 kind  then                row
 ====  ==================  ==================================================================
 v     the viewer id       the viewer
+w     place, 2 bytes,     more of a viewer's row that is longer than `PIECE` bytes: the first piece
+      and the viewer id   of it is the row of kind v, the others are these, from 1
 s     slot, 1 byte, and   one step; the slots are counted from 1 since the viewer's row, and
       the viewer id       so written anew
 ====  ==================  ==================================================================
@@ -36,6 +38,9 @@ MOST_STEPS = 200
 BYTES_A_STEP = 256
 """What a step may cost on average for the viewer's row being written."""
 
+PIECE = 256 * 1024
+"""Bytes of a row, of which brokers take a megabyte."""
+
 REST_MS = HOUR_MS
 """How long a viewer is up after their latest event: by then what they watched has closed."""
 
@@ -48,15 +53,20 @@ _Row = tuple[bytes, bytes | None]
 class _Asleep:
     """The rows of a viewer who has not been needed since a restore."""
 
-    __slots__ = ("steps", "viewer")
+    __slots__ = ("more", "steps", "viewer")
 
     def __init__(self) -> None:
         self.viewer: bytes | None = None
+        self.more: dict[int, bytes] | None = None
         self.steps: dict[int, bytes] = {}
 
     def wake(self, viewer_id: str) -> tuple[Viewer, list[Step]]:
         """Return the viewer as they were in their row, and the steps since."""
-        viewer = Viewer(viewer_id) if self.viewer is None else decode_viewer(self.viewer)
+        row, more = self.viewer, self.more or {}
+        if row is not None and more:
+            row = b"".join([row, *[more[place] for place in sorted(more)]])
+        viewer = Viewer(viewer_id) if row is None else decode_viewer(row)
+        viewer.pieces = len(more)
         steps = [decode_step(row) for row in self.steps.values()]
         since = sorted([s for s in steps if s.number > viewer.number], key=lambda s: s.number)
         viewer.since = len(since)
@@ -145,8 +155,19 @@ class ViewerStore:
             return
         viewer.steps = max(viewer.steps, viewer.since - 1)
         viewer.since = 0
-        row = self._rows[b"v" + key] = encode_viewer(viewer)
+        row = encode_viewer(viewer)
+        self._rows[b"v" + key] = row[:PIECE]
+        if len(row) > PIECE or viewer.pieces > 0:
+            self._write_more(viewer, key, row)
         viewer.every = min(max(FEWEST_STEPS, len(row) // BYTES_A_STEP), MOST_STEPS)
+
+    def _write_more(self, viewer: Viewer, key: bytes, row: bytes) -> None:
+        """Write a long row from the second piece on, and delete what it is shorter by."""
+        pieces = (len(row) - 1) // PIECE
+        for place in range(1, max(pieces, viewer.pieces) + 1):
+            piece = row[place * PIECE : (place + 1) * PIECE]
+            self._rows[b"w" + place.to_bytes(2, "big") + key] = piece or None
+        viewer.pieces = pieces
 
     def erase(self, viewer_id: str, requested_ms: int) -> None:
         """Forget a viewer with all their rows, and refuse what is from before the request."""
@@ -161,7 +182,9 @@ class ViewerStore:
         del self._viewers[viewer.viewer_id]
         key = viewer.viewer_id.encode()
         steps = range(1, max(viewer.steps, viewer.since) + 1)
-        for row in (b"v" + key, *[b"s%c%b" % (slot, key) for slot in steps]):
+        places = range(1, viewer.pieces + 1)
+        more = [b"w" + place.to_bytes(2, "big") + key for place in places]
+        for row in (b"v" + key, *more, *[b"s%c%b" % (slot, key) for slot in steps]):
             self._rows.pop(row, None)
             self._rows[row] = None
 
@@ -219,6 +242,8 @@ class ViewerStore:
                     asleep.pop(viewer_id, None)
                 else:
                     _rows_of(asleep, viewer_id).viewer = value
+            elif kind == b"w":
+                _take_more(asleep, key, value)
             elif value is not None:
                 _rows_of(asleep, key[2:].decode()).steps[key[1]] = value
 
@@ -240,3 +265,19 @@ def _rows_of(asleep: dict[str, _Asleep], viewer_id: str) -> _Asleep:
     if rows is None:
         rows = asleep[viewer_id] = _Asleep()
     return rows
+
+
+def _take_more(asleep: dict[str, _Asleep], key: bytes, value: bytes | None) -> None:
+    """Take a piece of a long row; one that is deleted may be of a viewer who is."""
+    viewer_id, place = key[3:].decode(), int.from_bytes(key[1:3], "big")
+    if value is None:
+        rows = asleep.get(viewer_id)
+        if rows is not None and rows.more is not None:
+            rows.more.pop(place, None)
+            if rows.viewer is None and not rows.steps and not rows.more:
+                del asleep[viewer_id]
+        return
+    rows = _rows_of(asleep, viewer_id)
+    if rows.more is None:
+        rows.more = {}
+    rows.more[place] = value
