@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from streamapp.features.decay import HOUR_MS
 
 
@@ -18,21 +20,29 @@ class Expiry:
         self.idle_ms = idle_ms
         self._step_ms = step_ms
         self._buckets: dict[int, list[str]] = {}
-        self._next_ms: float = float("inf")
+        self._dues: list[int] = []  # of the buckets, a heap
 
     def add(self, key: str, seen_ms: int) -> None:
         """Watch a key until `take` returns it."""
         due_ms = self.due_ms(seen_ms)
-        self._buckets.setdefault(due_ms, []).append(key)
-        self._next_ms = min(self._next_ms, due_ms)
+        bucket = self._buckets.get(due_ms)
+        if bucket is None:
+            self._buckets[due_ms] = [key]
+            heappush(self._dues, due_ms)
+        else:
+            bucket.append(key)
 
     def due_ms(self, seen_ms: int) -> int:
         """Return the stream time at which a key last seen at `seen_ms` expires."""
         return ((seen_ms + self.idle_ms) // self._step_ms + 1) * self._step_ms
 
+    def next_ms(self, most_ms: int) -> int:
+        """Return the stream time from which `take` has something to do, `most_ms` at most."""
+        return min(self._dues[0], most_ms) if self._dues else most_ms
+
     def pending(self, stream_time_ms: int) -> bool:
         """Return whether `take` has anything to do."""
-        return stream_time_ms >= self._next_ms
+        return bool(self._dues) and stream_time_ms >= self._dues[0]
 
     def take(self, stream_time_ms: int) -> list[str]:
         """Return the keys of the buckets that are due, sorted.
@@ -40,7 +50,7 @@ class Expiry:
         The caller compares each key's `due_ms` with stream time, and adds those again that have
         been seen since.
         """
-        due = [due_ms for due_ms in self._buckets if due_ms <= stream_time_ms]
-        keys = sorted({key for due_ms in due for key in self._buckets.pop(due_ms)})
-        self._next_ms = min(self._buckets, default=float("inf"))
-        return keys
+        keys: set[str] = set()
+        while self.pending(stream_time_ms):
+            keys.update(self._buckets.pop(heappop(self._dues)))
+        return sorted(keys)

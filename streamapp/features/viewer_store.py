@@ -45,7 +45,7 @@ REST_MS = HOUR_MS
 """How long a viewer is up after their latest event: by then what they watched has closed."""
 
 REST_STEP_MS = 2_000
-"""Stream time between two looks at who is to rest: each costs little."""
+"""Stream time from one look at who is to rest to the next: few are looked at together."""
 
 _Row = tuple[bytes, bytes | None]
 
@@ -215,7 +215,6 @@ class ViewerStore:
 
     def lay_to_rest(self, stream_time_ms: int) -> None:
         """Lay those to rest who have done nothing for long, and of whom nothing is awaited."""
-        self.rest_due_ms = (stream_time_ms // REST_STEP_MS + 1) * REST_STEP_MS
         for viewer_id in self._up.take(stream_time_ms):
             viewer = self._viewers.get(viewer_id)
             if viewer is None or viewer.rest:
@@ -226,6 +225,7 @@ class ViewerStore:
                 self._up.add(viewer_id, stream_time_ms)
             else:
                 lay_to_rest(viewer)
+        self.rest_due_ms = self._up.next_ms(stream_time_ms + REST_MS)
 
     def restore(self, rows: Iterable[_Row]) -> None:
         """Take rows of the changelog."""

@@ -25,6 +25,16 @@ def test_nothing_is_pending_before_something_is_due() -> None:
     assert not expiry.pending(10**15)
 
 
+def test_it_says_when_to_look_next() -> None:
+    expiry = Expiry(idle_ms=10, step_ms=5)
+    assert expiry.next_ms(100) == 100
+    expiry.add("a", 7)
+    expiry.add("b", 1)
+    assert (expiry.next_ms(100), expiry.next_ms(12)) == (15, 12)
+    assert expiry.take(15) == ["b"]
+    assert expiry.next_ms(100) == 20
+
+
 @given(
     seen=st.dictionaries(st.text(max_size=3), st.lists(st.integers(0, 200), min_size=1)),
     steps=st.lists(st.integers(0, 30), min_size=1),
