@@ -54,6 +54,8 @@ GAUGES = {
     "broadcast_records": "Keys of the broadcast views, by topic.",
     "viewers_by_trust": "Viewers held, by trust.",
     "actions_by_trust": "Actions of viewers since the start, by trust before each.",
+    "duplicates": "Events since the start that were dropped: their ids had come before.",
+    "erased_events": "Events since the start that were dropped: their viewer had asked for it.",
     "late_impressions": "Impressions since the start that gave no example: a later event of their"
     " viewer had come before them.",
     "crowded_impressions": "Impressions since the start that gave no example: their viewer had too"

@@ -339,8 +339,10 @@ class Viewers:
         self._restored = True
 
     def gauges(self) -> dict[str, float]:
-        """Impressions that gave no example, as the engine's metrics name them."""
+        """Events that were dropped, and impressions that gave no example, as metrics name them."""
         return {
+            "duplicates": float(self.duplicates),
+            "erased_events": float(self.erased),
             "late_impressions": float(self.late_impressions),
             "crowded_impressions": float(self.crowded_impressions),
         }

@@ -169,13 +169,16 @@ def test_what_a_processor_shows_of_itself_is_told_by_partition_and_its_own_label
     assert not [name for name, labels, _ in shown if labels.get("partition") == "5"]
 
 
-def test_impressions_that_gave_no_example_show_in_the_metrics(worker):
+def test_dropped_events_and_impressions_without_an_example_show_in_the_metrics(worker):
     pipeline = Pipeline(ViewersSettings())
     slates = [shown(f"e{n}", n / 100, "a") for n in range(MAX_OPEN + 2)]
     late = [acted("c", 10, "a", viewer_id="w"), shown("e", 9, "a", viewer_id="w")]
-    pipeline.play([*slates, *late])
+    again = [acted("c", 10, "a", viewer_id="w")]
+    pipeline.play([*slates, *late, *again])
     own(worker, 4).task.processors = [viewers(pipeline)]
     worker._reading = None
     told = generate_latest(worker.observer.registry).decode().splitlines()
     assert 'streamapp_crowded_impressions{partition="4"} 2.0' in told
     assert 'streamapp_late_impressions{partition="4"} 1.0' in told
+    assert 'streamapp_duplicates{partition="4"} 1.0' in told
+    assert 'streamapp_erased_events{partition="4"} 0.0' in told
