@@ -42,6 +42,13 @@ class _Counted:
     def __init__(self) -> None:
         self.total = self.m30 = self.h6 = self.d7 = 0.0
 
+    def add(self, total: float, m30: float, h6: float, d7: float) -> None:
+        """Add to the total and to each sum."""
+        self.total += total
+        self.m30 += m30
+        self.h6 += h6
+        self.d7 += d7
+
 
 class _Item:
     """What one item has got, as of its newest event: most have one, and that is exact then."""
@@ -115,11 +122,7 @@ class ItemDeltas:
                 item.viewers = {}
             item.viewers[viewer_id] = None
         for counter, amount in amounts:
-            counted = item.counted(counter)
-            counted.total += amount
-            counted.m30 += amount * f0
-            counted.h6 += amount * f1
-            counted.d7 += amount * f2
+            item.counted(counter).add(amount, amount * f0, amount * f1, amount * f2)
 
     def add_sums(
         self,
@@ -133,11 +136,7 @@ class ItemDeltas:
         item = self._item(item_id, time_ms)
         f0, f1, f2 = item.move(time_ms)
         m30, h6, d7 = sums
-        counted = item.counted(counter)
-        counted.total += total
-        counted.m30 += m30 * f0
-        counted.h6 += h6 * f1
-        counted.d7 += d7 * f2
+        item.counted(counter).add(total, m30 * f0, h6 * f1, d7 * f2)
 
     def add_slate(self, time_ms: int, item_ids: list[str], rates: list[float]) -> None:
         """Count an impression, and the clicks expected of its position, for each slot."""
@@ -145,16 +144,8 @@ class ItemDeltas:
             rate = rates[place]
             item = self._item(item_id, time_ms)
             f0, f1, f2 = item.move(time_ms)
-            shown = item.counted(_IMPRESSIONS)
-            shown.total += 1.0
-            shown.m30 += f0
-            shown.h6 += f1
-            shown.d7 += f2
-            expected = item.counted(_EXPECTED_CLICKS)
-            expected.total += rate
-            expected.m30 += rate * f0
-            expected.h6 += rate * f1
-            expected.d7 += rate * f2
+            item.counted(_IMPRESSIONS).add(1.0, f0, f1, f2)
+            item.counted(_EXPECTED_CLICKS).add(rate, rate * f0, rate * f1, rate * f2)
 
     def take(self) -> list[tuple[str, bytes]]:
         """Return the deltas since the last call: item id and encoded `ItemDelta`."""
