@@ -27,6 +27,9 @@ WARM_UP_MS = 10_000
 TICKER = "ticker"
 """A viewer who only lets time go on."""
 
+RUSH_VIEWERS, RUSH_ITEMS = 20, 60
+"""Enough for every list to have something on it that is watched more than before."""
+
 _EVENT_TIME = re.compile(rb'(?<="occurred_at_ms":)(\d+)(?=[,}])')
 
 
@@ -180,6 +183,26 @@ async def send_one_more(settings: Settings, audience: Audience, at_ms: int) -> i
     return at_ms + likes
 
 
+async def send_rush(settings: Settings, audience: Audience, at_ms: int) -> None:
+    """Let some viewers start to watch the same items, so that these are trending."""
+    assert audience.viewers >= RUSH_VIEWERS
+    assert audience.items >= RUSH_ITEMS
+    playbacks = [(f"v{n}", f"i{m}") for n in range(RUSH_VIEWERS) for m in range(RUSH_ITEMS)]
+    watches = [
+        {
+            "event_id": f"{viewer}-watches-{item}-at-{at_ms}",
+            "occurred_at_ms": at_ms,
+            "viewer_id": viewer,
+            "item_id": item,
+            "playback_id": f"{viewer}-{item}-{at_ms}",
+            "state": "start",
+            "watched_ms": 0,
+        }
+        for viewer, item in playbacks
+    ]
+    await _send(settings, "events.watches", watches)
+
+
 async def send_ticks(settings: Settings, audience: Audience, at_ms: int) -> None:
     """Let something happen at `at_ms` in every partition of the items, that no list is about."""
     pick = partitioner(settings.partitioner)
@@ -191,17 +214,24 @@ async def send_ticks(settings: Settings, audience: Audience, at_ms: int) -> None
 
 async def _like(settings: Settings, likes: Iterable[tuple[str, str, int]]) -> None:
     """Send likes: viewer, item and time of each."""
-    topic, pick = settings.topic("events.clicks"), partitioner(settings.partitioner)
+    events = [
+        {
+            "event_id": f"{viewer}-likes-{item}-at-{at_ms}",
+            "occurred_at_ms": at_ms,
+            "viewer_id": viewer,
+            "item_id": item,
+            "action": "like",
+        }
+        for viewer, item, at_ms in likes
+    ]
+    await _send(settings, "events.clicks", events)
+
+
+async def _send(settings: Settings, name: str, events: Iterable[dict[str, Any]]) -> None:
+    topic, pick = settings.topic(name), partitioner(settings.partitioner)
     async with clients.producer(settings) as producer:
-        for viewer, item, at_ms in likes:
-            like = {
-                "event_id": f"{viewer}-likes-{item}-at-{at_ms}",
-                "occurred_at_ms": at_ms,
-                "viewer_id": viewer,
-                "item_id": item,
-                "action": "like",
-            }
-            key = viewer.encode()
+        for event in events:
+            key = event["viewer_id"].encode()
             partition = pick(key, settings.partitions)
-            await producer.send(topic, json.dumps(like).encode(), key, partition=partition)
+            await producer.send(topic, json.dumps(event).encode(), key, partition=partition)
         await producer.flush()

@@ -190,7 +190,7 @@ async def round_of(
             ended_ms = await lists_are_made(settings, audience, now_ms + AHEAD_MS)
             await asyncio.sleep(QUIET_SECONDS)
         await crew.stop()
-        seen = await judge(settings)
+        seen = await judge(settings, ended_ms)
         kept = await _continued(settings, directory, audience, crew, ended_ms)
     finally:
         crew.kill()
@@ -214,15 +214,15 @@ async def _continued(
     try:
         heirs.start()
         await asyncio.to_thread(heirs.until_running, settings.partitions)
-        ended_ms = await send_one_more(settings, audience, at_ms)
+        last_ms = await send_one_more(settings, audience, at_ms)
         await settled(settings)
-        await lists_are_made(settings, audience, ended_ms)
+        ended_ms = await lists_are_made(settings, audience, last_ms)
         await asyncio.sleep(QUIET_SECONDS)
         await heirs.stop()
     finally:
         heirs.kill()
     crew.unwanted += heirs.unwanted
-    return await judge(settings)
+    return await judge(settings, ended_ms)
 
 
 @asynccontextmanager

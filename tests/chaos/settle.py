@@ -11,7 +11,7 @@ from streamapp.engine import clients
 from streamapp.engine.roles import ROLES
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.settings import Settings
-from tests.chaos.load import Audience, send_ticks
+from tests.chaos.load import Audience, send_rush, send_ticks
 from tests.chaos.verdict import INPUTS
 from tests.kafka.cluster import committed, ends
 from tests.oracles.items import MINUTE
@@ -41,10 +41,13 @@ async def settled(settings: Settings, within: float = 90.0) -> None:
 async def lists_are_made(settings: Settings, audience: Audience, after_ms: int) -> int:
     """Let the trending lists of the first full minute after `after_ms` be made; until when.
 
-    Stream time goes on by what happens: just after the minute, so that every partition reports of
-    it; and, when the reports are there, once more when the lists are due.
+    Stream time goes on by what happens: just before the minute, so that there is something to
+    list; just after it, so that every partition reports of it; and, when the reports are there,
+    once more when the lists are due.
     """
     minute_ms = (after_ms // MINUTE + 1) * MINUTE
+    await send_rush(settings, audience, minute_ms - MOMENT_MS)
+    await settled(settings)
     for at_ms in (minute_ms + MOMENT_MS, minute_ms + SETTLE_MS + MOMENT_MS):
         await send_ticks(settings, audience, at_ms)
         await settled(settings)

@@ -11,7 +11,6 @@ from typing import Any
 from streamapp.engine.records import Record
 from streamapp.features.affinities import LIMIT
 from streamapp.settings import Settings
-from tests.chaos.load import TICKER
 from tests.kafka.cluster import last_by_key, read_all
 from tests.oracles.items import (
     MINUTE,
@@ -56,8 +55,12 @@ class Verdict:
         return "\n".join([f"{len(self.wrong)} wrong among {counts}", *wrong, *self.facts])
 
 
-async def judge(settings: Settings) -> Verdict:
-    """Compare everything committed with what the input topics say it must be."""
+async def judge(settings: Settings, ended_ms: int) -> Verdict:
+    """Compare everything committed with what the input topics say it must be.
+
+    Args:
+        ended_ms: event time that every task has come to; the lists are of the full minute before.
+    """
     verdict = Verdict()
     events, unusable = accepted(await read_all(settings, INPUTS))
     verdict.counts["events"] = len(events)
@@ -68,7 +71,8 @@ async def judge(settings: Settings) -> Verdict:
     _viewers(verdict, signals, events)
     _profiles(verdict, signals, events, catalog)
     _queries(verdict, await read_all(settings, ["signals.queries"]), events)
-    _trending(verdict, await read_all(settings, ["candidates.trending"]), events, catalog)
+    lists = await read_all(settings, ["candidates.trending"])
+    _trending(verdict, lists, events, catalog, ended_ms // MINUTE * MINUTE)
     _activity(verdict, await read_all(settings, ["activity.items"]), items)
     _examples(verdict, await read_all(settings, ["training.examples"]), events)
     _rejected(verdict, await read_all(settings, ["events.rejected"]), unusable)
@@ -178,27 +182,25 @@ def _trending(
     records: list[Record],
     events: list[Event],
     catalog: dict[bytes | None, bytes | None],
+    mark_ms: int,
 ) -> None:
-    """Each list must be as at its own time, and that after all that happened."""
+    """What is listed must be what is trending as at the mark, as it was at the list's own time.
+
+    A list of which there is no news since stays as it was sent; one with nothing left is deleted.
+    """
     last, known, seen = _last(records), _parsed(catalog), seen_in(events)
-    mark_ms = mark_after(event for _, event in events if event["viewer_id"] != TICKER)
     times = {mark_ms, *(record["as_of_ms"] for record in last.values())}
     expected = {at_ms: expected_trending(seen, known, at_ms) for at_ms in times}
     verdict.counts["trending lists"] = len(expected[mark_ms])
-    for name in sorted(last.keys() | set.intersection(*map(set, expected.values()))):
-        if name not in last or last[name]["as_of_ms"] < mark_ms:
-            verdict.wrong.append(f"candidates.trending {name}: none as of {mark_ms} or later")
-            continue
-        must = expected[last[name]["as_of_ms"]].get(name, [])
-        listed = [(item["item_id"], item["score"]) for item in last[name]["items"]]
+    for name in sorted(last.keys() | expected[mark_ms].keys()):
+        record = last.get(name, {"as_of_ms": mark_ms, "items": []})
+        listed = [(item["item_id"], item["score"]) for item in record["items"]]
+        must = expected[mark_ms].get(name, [])
+        if dict(listed).keys() != dict(must).keys():
+            verdict.wrong.append(f"candidates.trending {name}: {record}, at {mark_ms}: {must}")
+        must = expected[record["as_of_ms"]].get(name, [])
         if not _same_list(listed, must):
-            verdict.wrong.append(f"candidates.trending {name}: {listed}, expected {must}")
-
-
-def mark_after(events: Iterable[dict[str, Any]]) -> int:
-    """Return the first full minute after all events."""
-    newest_ms: int = max(event["occurred_at_ms"] for event in events)
-    return (newest_ms // MINUTE + 1) * MINUTE
+            verdict.wrong.append(f"candidates.trending {name}: {record}, expected {must}")
 
 
 def _same_list(listed: list[tuple[str, float]], expected: list[tuple[str, float]]) -> bool:
