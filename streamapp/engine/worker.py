@@ -15,6 +15,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from streamapp.collecting import COLLECT_AFTER
 from streamapp.engine import clients
 from streamapp.engine.admission import Routing
 from streamapp.engine.app import App, FaustReading
@@ -35,10 +36,6 @@ log = logging.getLogger(__name__)
 
 PORT_FILE = "STREAMAPP_PORT_FILE"
 """Where the worker writes its web port once it answers, for whoever started it."""
-
-COLLECT_AFTER = (100_000, 20, 100)
-"""Allocations between two runs of the garbage collector. Batches of records are allocated and
-freed by the thousand and hold no cycles; the defaults would scan millions of rows for them."""
 
 STALLED_SECONDS = 30.0
 """Without a commit for this long while input waits, a worker is not healthy."""

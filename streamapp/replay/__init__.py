@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from streamapp.collecting import COLLECT_AFTER
 from streamapp.errors import ConfigurationError
 from streamapp.replay.cascade import Cascade, Write
 from streamapp.replay.files import Directory
@@ -37,9 +38,6 @@ from streamapp.settings import Settings
 
 READ_LINES = 1_000
 """Lines of a file read ahead."""
-
-COLLECT_AFTER = (100_000, 20, 100)
-"""Allocations between two runs of the garbage collector: what is kept holds no cycles."""
 
 
 def run(

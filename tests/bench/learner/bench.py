@@ -19,7 +19,7 @@ from time import process_time
 from rich.console import Console
 
 from streamapp import compiled
-from streamapp.engine.worker import COLLECT_AFTER
+from streamapp.collecting import COLLECT_AFTER
 from streamapp.learning.ftrl import FtrlLogistic
 from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner, decode_example

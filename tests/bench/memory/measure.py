@@ -23,7 +23,7 @@ from itertools import islice
 from random import Random
 from typing import NamedTuple
 
-from streamapp.engine.worker import COLLECT_AFTER
+from streamapp.collecting import COLLECT_AFTER
 from streamapp.features.catalog import Catalog
 from streamapp.features.parameters import Parameters
 from streamapp.features.viewer import Viewer
