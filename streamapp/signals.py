@@ -35,7 +35,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     """One record of training.examples: an item as shown, and what came of it.
 
     Attributes:
-        example_id: request_id + ":" + position, unique within the viewer and kind.
+        example_id: request_id + ":" + position: within the viewer and kind as unique as these are.
         kind: which labels it has: click (clicked, actions) of every item shown, or completion
             (watched_ms, completed, watched_share) of an item that a playback was begun of.
         features: point-in-time features by name: a number is a magnitude, a string a category.

@@ -25,6 +25,11 @@ gone since the viewer's newest event that session is over, and there is none.
 Other numbers that are not counts are rounded to three significant digits (0.031249 is 0.0312): many
 of them are kept and sent, and a model tells them apart by half octaves. What is not known is left
 out.
+
+**To add a feature**: declare it in `GROUPS`, compute it in `viewer_features` or below it, for the
+ranking layer, and write it in `streamapp.features.slate_features`, which makes the examples of
+what was kept of a slate and must say the same; `tests/unit/features/test_serving_parity.py` fails
+until it does.
 """
 
 from __future__ import annotations

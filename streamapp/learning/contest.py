@@ -160,29 +160,30 @@ class Contest:
         if wrong is None:
             self._accept(ends_ms)
         else:
-            self._undo(f"{self._turn.examples} examples undone at {ends_ms}: {wrong}")
+            self._undo(ends_ms, wrong)
         self._turn = TurnState(self._verdicts.drift.snapshot())
 
-    def _undo(self, reason: str) -> None:
+    def _undo(self, ends_ms: int, wrong: str) -> None:
+        reason = f"{self._turn.examples} examples undone at {ends_ms}: {wrong}"
         self.counts.alarms += 1
         self.counts.undone += self._turn.examples
         self.standing.alarms = [reason, reason]
         for model in self.models:
-            model.undo()
+            model.undo(ends_ms, self.reservoir.share)
         self.reservoir.undo()
         self._verdicts.drift.restore(self._turn.drift)
 
     def _accept(self, ends_ms: int) -> None:
         champion, challenger = self.champion, self.challenger
-        hour = champion.ftrl.hour
-        wrong = challenger.judge(self.reservoir.share)
-        champion.accept(self.as_of_ms, ends_ms)
+        hour, share = champion.ftrl.hour, self.reservoir.share
+        wrong = challenger.judge(share)
+        champion.accept(self.as_of_ms, ends_ms, share)
         if wrong is None:
-            challenger.accept(self.as_of_ms, ends_ms)
+            challenger.accept(self.as_of_ms, ends_ms, share)
         else:
             self.counts.challenger_alarms += 1
             self.standing.alarms[1 - self.standing.champion] = f"undone at {ends_ms}: {wrong}"
-            challenger.undo()
+            challenger.undo(ends_ms, share)
         fresh = self.reservoir.accept()
         for model in self.models:
             model.hold(fresh)

@@ -27,6 +27,9 @@ from river import base
 from streamapp.errors import ConfigurationError
 from streamapp.learning.coordinate import Coordinate, settle, sigmoid, step
 
+MAX_MAGNITUDE = 1e15
+"""Of a feature: far beyond it squares of gradients are more than a float holds."""
+
 
 class FtrlLogistic(base.Classifier):
     """FTRL-proximal logistic regression on sparse features.
@@ -42,7 +45,7 @@ class FtrlLogistic(base.Classifier):
         intercept_init: the intercept before any example.
 
     Raises:
-        ConfigurationError: alpha is not positive, or another argument is negative.
+        ConfigurationError: alpha is not positive, another argument is negative, or one not finite.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class FtrlLogistic(base.Classifier):
         l2: float = 0.0,
         intercept_init: float = 0.0,
     ) -> None:
+        if not all(map(isfinite, (alpha, beta, l1, l2, intercept_init))):
+            raise ConfigurationError("FTRL needs finite numbers")
         if not alpha > 0 or min(beta, l1, l2) < 0:
             raise ConfigurationError("FTRL needs alpha > 0 and beta, l1, l2 ≥ 0")
         self.alpha = alpha
@@ -70,10 +75,9 @@ class FtrlLogistic(base.Classifier):
         """Learn from features by name.
 
         Raises:
-            ValueError: a feature is not a finite number.
+            ValueError: a feature is no number within ±`MAX_MAGNITUDE`; nothing is learned then.
         """
-        if not all(map(isfinite, x.values())):
-            raise ValueError("features must be finite numbers")
+        _check(x)
         gradient = sigmoid(self._score(x)) - (1.0 if y else 0.0)
         coordinates = self._coordinates
         found = [coordinates[name] for name in x]
@@ -83,7 +87,12 @@ class FtrlLogistic(base.Classifier):
         step([self._bias], gradient, *self._free)
 
     def predict_proba_one(self, x: dict[Hashable, Any], **_: Any) -> dict[Any, float]:
-        """Return the probabilities of False and True."""
+        """Return the probabilities of False and True.
+
+        Raises:
+            ValueError: a feature is no number within ±`MAX_MAGNITUDE`.
+        """
+        _check(x)
         probability = sigmoid(self._score(x))
         return {False: 1.0 - probability, True: probability}
 
@@ -155,3 +164,9 @@ class FtrlLogistic(base.Classifier):
         for name, value in x.items():
             score += self.weight(name) * value
         return score
+
+
+def _check(x: dict[Hashable, Any]) -> None:
+    # A comparison with NaN is never true.
+    if not all(-MAX_MAGNITUDE <= value <= MAX_MAGNITUDE for value in x.values()):
+        raise ValueError(f"features must be numbers within ±{MAX_MAGNITUDE:g}")

@@ -3,16 +3,26 @@
 Of the n₁ examples held with the outcome and the n₀ without, L₁ and L₀ are the mean log losses and
 P₁ and P₀ the mean probabilities; π is the share of all that had it. Over all, so,
 
-    L = π·L₁ + (1 − π)·L₀          C = (π·P₁ + (1 − π)·P₀)/π          (Σ p / Σ y)
+    L = π·L₁ + (1 − π)·L₀          P = π·P₁ + (1 − π)·P₀          C = P/π          (Σp / Σy)
 
 **Loss.** D, what the turn adds to L, has the standard error e, from the differences by example. The
 alarm: D > 10 % of L before, and D > 3·e. Four thousand clicks for nothing take L from 0.13 beyond
 3; a turn of honest examples moves it by a per cent or so, either way.
 
-**Calibration.** ln C has the variance 1/n₁ + var(P)/P². The alarm: its 95 % interval lies outside
-0.8 to 1.25, the turn made it worse, and n₁ > 400; fewer outcomes do not tell a calibration.
+**Calibration.** A turn moves ln P, P = π·P₁ + (1 − π)·P₀, by m. What all turns since a *milestone*
+have moved it is M, the sum of their m: on the same examples Σy is the same, so e^M is how many
+times C is what it was. The alarm: |M| > ln 2 + 3/√n, n being the outcomes that the model had
+learned from at the milestone, and the turn made |M| larger. A milestone is passed when the warm-up
+is over, when twice as many examples are accepted as at the last one, and at each full hour of
+stream time. So poison that comes drop by drop moves a champion no further than a burst could; and
+where the world has changed for good, the model may follow by as much each hour. (Honest traffic, a few
+clicks a turn, was seen to move it by 1.6 either way.)
 
-*Example*: C = 1.5 with n₁ = 500, var(P)/P² = 0.002: ln 1.5 ± 1.96·√0.004 is 1.32 to 1.70, outside.
+C itself tells little: those held with the outcome are older than those without, so what has come
+to be known of items since shows in it, as if the model were at fault.
+
+*Example*: learned from 10,000 examples with 400 outcomes, P went from 0.040 to 0.033 in some turns.
+M = ln(0.033/0.040) = −0.19; the limit is 0.693 + 0.15 = 0.84, which P reaches at 0.017.
 
 Nothing is judged before 30 examples of either kind are held: a model that knows nothing yet has
 nothing to lose.
@@ -27,13 +37,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from streamapp.learning.states import Milestone
+
 Vector = npt.NDArray[np.float64]
 
 LEAST_HELD = 30
-LEAST_OUTCOMES = 400
 WORSE = 0.1
 ERRORS = 3.0
-CALIBRATED = (0.8, 1.25)
+MOVED = log(2.0)
+GROWTH = 2
+"""Times as many examples as at the last milestone are at the next."""
+
+_DIGITS = 9
+"""Of the movement of a turn: how a sum was grouped, which a restart may change, is not kept."""
+
 _MAX_LOGIT = 35.0
 _PER_SLOT = 64
 """Coordinates known for each slot, before those no longer held are forgotten."""
@@ -43,13 +60,16 @@ class Trial(NamedTuple):
     """How weights do on the examples held."""
 
     loss: float
-    calibration: float
-    calibration_error: float
+    probability: float
     losses: Vector
 
 
 class Guard:
-    """Tries the weights of one model on the examples held; `capacity` of them of either kind."""
+    """Tries the weights of one model on the examples held; `capacity` of them of either kind.
+
+    Attributes:
+        milestone: the last one passed, and what turns have moved since.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -60,6 +80,8 @@ class Guard:
         self._offset: Vector = np.zeros(2 * capacity)
         self._filled: npt.NDArray[np.bool_] = np.zeros(2 * capacity, dtype=np.bool_)
         self._tried: Vector = self._weights
+        self._moves = 0.0
+        self.milestone = Milestone()
 
     def judge(
         self, turned: Iterable[tuple[int, float]], before: float, now: float, share: float
@@ -71,7 +93,7 @@ class Guard:
             before, now: the intercept, as accepted and now.
             share: of all examples, those with the outcome.
         """
-        self._tried = self._weights.copy()
+        self._tried, self._moves = self._weights.copy(), 0.0
         places, known = [], self._known
         for index, weight in turned:
             place = known.get(index)
@@ -84,7 +106,8 @@ class Guard:
             return None
         accepted = self._try(self._weights, before, share)
         staged = self._try(self._tried, now, share)
-        return self._worse(accepted, staged, share) or self._off(accepted, staged)
+        self._moves = round(log(staged.probability / accepted.probability), _DIGITS)
+        return self._worse(accepted, staged, share) or self._off()
 
     def _worse(self, accepted: Trial, staged: Trial, share: float) -> str | None:
         _, error = self._mean(staged.losses - accepted.losses, share)
@@ -96,20 +119,15 @@ class Guard:
             )
         return None
 
-    def _off(self, accepted: Trial, staged: Trial) -> str | None:
-        outcomes = self._counts()[1]
-        if outcomes <= LEAST_OUTCOMES or abs(log(staged.calibration)) <= abs(
-            log(accepted.calibration)
-        ):
+    def _off(self) -> str | None:
+        milestone = self.milestone
+        before, now = milestone.moved, milestone.moved + self._moves
+        if abs(now) <= max(abs(before), milestone.limit):
             return None
-        margin = 1.96 * sqrt(1.0 / outcomes + staged.calibration_error**2)
-        low, high = (staged.calibration * exp(sign * margin) for sign in (-1, 1))
-        if high < CALIBRATED[0] or low > CALIBRATED[1]:
-            return (
-                f"calibration {accepted.calibration:.2f} to {staged.calibration:.2f}"
-                f" on {outcomes} earlier outcomes"
-            )
-        return None
+        return (
+            f"calibration {exp(before):.2f} to {exp(now):.2f} times that at"
+            f" {milestone.examples} examples"
+        )
 
     def _try(self, weights: Vector, intercept: float, share: float) -> Trial:
         scores = weights[self._places].sum(axis=1) + (intercept + self._offset)
@@ -117,9 +135,8 @@ class Guard:
         zeros = np.logaddexp(0.0, scores)  # −ln(1 − p)
         losses = zeros - self._y * scores
         loss, _ = self._mean(losses, share)
-        promised, error = self._mean(np.exp(scores - zeros), share)
-        happened, _ = self._mean(self._y, share)
-        return Trial(loss, promised / happened, error / promised, losses)
+        probability, _ = self._mean(np.exp(scores - zeros), share)
+        return Trial(loss, probability, losses)
 
     def _mean(self, values: Vector, share: float) -> tuple[float, float]:
         """Return the mean over all examples and its standard error."""
@@ -138,6 +155,20 @@ class Guard:
     def accept(self) -> None:
         """What was judged last is what is accepted."""
         self._weights = self._tried
+        self.milestone.moved += self._moves
+
+    def pass_milestone(self, examples: int, share: float, hour: int) -> None:
+        """Pass a milestone if there is one at the end of this turn.
+
+        Args:
+            examples: accepted so far, warm-up over.
+            share: of them, those with the outcome.
+            hour: of stream time.
+        """
+        last = self.milestone
+        if share > 0.0 and (examples >= GROWTH * last.examples or hour != last.hour):
+            limit = MOVED + ERRORS / sqrt(share * examples)
+            self.milestone = Milestone(examples, hour, limit)
 
     def place(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from math import log
 
 from streamapp.errors import ConfigurationError
@@ -98,8 +99,8 @@ class Model:
         ftrl = self.ftrl
         return self._guard.judge(ftrl.turned(), ftrl.accepted_intercept, ftrl.intercept, share)
 
-    def accept(self, as_of_ms: int, ends_ms: int) -> None:
-        """End the turn, at a time, with what it taught."""
+    def accept(self, as_of_ms: int, ends_ms: int, share: float) -> None:
+        """End the turn, at a time, with what it taught; `share` of examples had the outcome."""
         hour, day = ends_ms // HOUR_MS, ends_ms // DAY_MS
         ftrl, renewed, dawned = self.ftrl, hour != self.ftrl.hour, day != self.ftrl.day
         self.publication.touch(ftrl.accept(hour, day))
@@ -110,11 +111,17 @@ class Model:
             self.hour_examples = self.examples
         if dawned:
             self._change(ftrl.expire(day - self._settings.expiry_days))
+        self._pass_milestone(share, hour)
 
-    def undo(self) -> None:
-        """End the turn as if it had not been."""
+    def undo(self, ends_ms: int, share: float) -> None:
+        """End the turn as if it had not been, but that time has passed."""
         self.ftrl.undo()
         self.learned, self.news = self.examples, True
+        self._pass_milestone(share, ends_ms // HOUR_MS)
+
+    def _pass_milestone(self, share: float, hour: int) -> None:
+        if not self.warming:
+            self._guard.pass_milestone(self.examples, share, hour)
 
     def hold(self, fresh: Mapping[int, Held]) -> None:
         """Judge by these examples too, by slot."""
@@ -125,10 +132,12 @@ class Model:
     def return_to_hour(self) -> None:
         """Go back to the weights of an hour ago. Between turns only."""
         self._change(self.ftrl.return_to_hour())
+        self._guard.milestone.moved = 0.0
 
     def follow(self, other: Model) -> None:
         """Begin again from the weights of another. Between turns only."""
         self._change(self.ftrl.follow(other.ftrl))
+        self._guard.milestone = copy(other._guard.milestone)
         self.learned, self.examples, self.as_of_ms = other.learned, other.examples, other.as_of_ms
         self.hour_examples = other.hour_examples
         self.measure_anew()
@@ -195,6 +204,7 @@ class Model:
             news=self.news,
             metrics=[one.snapshot() for one in self.metrics],
             ranking=self.ranking.snapshot(),
+            milestone=self._guard.milestone,
         )
 
     def restore_head(self, head: ModelHead) -> None:
@@ -217,6 +227,7 @@ class Model:
         for one, state in zip(self.metrics, head.metrics, strict=True):
             one.restore(state)
         self._ranking = head.ranking
+        self._guard.milestone = head.milestone
 
     def restore_request(self, request: str, value: bytes | None) -> None:
         """Take the row of an open request; a later one replaces an earlier."""

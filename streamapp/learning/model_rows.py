@@ -29,6 +29,7 @@ from streamapp.learning.drift import DriftState
 from streamapp.learning.duel import BlockState, DuelState
 from streamapp.learning.staged_coordinate import State
 from streamapp.learning.states import (
+    Milestone,
     OpenRequest,
     PrequentialState,
     RankingState,
@@ -58,6 +59,7 @@ class ModelHead(msgspec.Struct, array_like=True):
         owed: weights were accepted that are not published.
         metrics: of the model, the hour's copy and the day's.
         ranking: of the order it gives.
+        milestone: of the guard.
     """
 
     version: int
@@ -79,6 +81,7 @@ class ModelHead(msgspec.Struct, array_like=True):
     news: bool
     metrics: list[PrequentialState]
     ranking: RankingState = msgspec.field(default_factory=RankingState)
+    milestone: Milestone = msgspec.field(default_factory=Milestone)
 
 
 class WeightRow(msgspec.Struct, array_like=True):

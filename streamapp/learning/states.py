@@ -61,6 +61,22 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
     offset: float
 
 
+class Milestone(msgspec.Struct, array_like=True):
+    """Where the guard measures from; see `streamapp.learning.guard`.
+
+    Attributes:
+        examples: accepted by then; 0 before the first one.
+        hour: of stream time.
+        limit: how far turns may move the logarithm of the mean probability from there.
+        moved: how far they have.
+    """
+
+    examples: int = 0
+    hour: int = 0
+    limit: float = 1e9
+    moved: float = 0.0
+
+
 class Slot(msgspec.Struct, array_like=True):
     """The row of a slot: what is held there, and what will be if the turn is accepted."""
 

@@ -39,7 +39,7 @@ def eligible(
     at_ms: int,
 ) -> tuple[list[Item], Counter[str]]:
     """Return what may be shown of the candidates, each once, and how many may not, by reason."""
-    barred = _barred(viewer, options)
+    barred = _barred(viewer, options, at_ms)
     stale_ms = at_ms - options.stale_item_ms
     items, left_out = [], Counter[str]()
     known_of, signal_of = held.catalog.get, held.signal
@@ -61,11 +61,16 @@ def eligible(
     return items, left_out
 
 
-def _barred(viewer: ViewerSignal | None, options: Options) -> dict[str, str]:
-    """Return the items that are not shown to a viewer, with the reason."""
+def _barred(viewer: ViewerSignal | None, options: Options, at_ms: int) -> dict[str, str]:
+    """Return the items that are not shown to a viewer, with the reason.
+
+    What was seen long ago may be shown again; what was hidden stays so.
+    """
     barred: dict[str, str] = {}
-    if viewer is not None and not options.show_seen:
+    if viewer is None:
+        return barred
+    if not options.show_seen and viewer.as_of_ms >= at_ms - options.stale_viewer_ms:
         barred |= dict.fromkeys(viewer.seen, "seen")
-    if viewer is not None and not options.show_hidden:
+    if not options.show_hidden:
         barred |= dict.fromkeys(viewer.hidden, "hidden")
     return barred

@@ -54,8 +54,7 @@ class Items:
             self._shown_enough.add(key)
         self._note(key)
         if len(self._signals) > self._capacity:
-            self._drop(next(iter(self._signals)))
-            self.forgotten += 1
+            self._forget(next(iter(self._signals)))
         return published.as_of_ms
 
     def update_catalog(self, key: str, value: bytes | None) -> None:
@@ -65,6 +64,8 @@ class Items:
             Rejection: the record cannot be used.
         """
         self.catalog.update(key, value)
+        if value is None and key not in self._signals:
+            self._shown_enough.discard(key)
         self._note(key)
 
     def signal(self, item_id: str) -> HeldSignal | None:
@@ -81,6 +82,14 @@ class Items:
 
     def __len__(self) -> int:
         return len(self._signals)
+
+    def _forget(self, key: str) -> None:
+        """Forget a signal, but not that an item of the catalog has been shown enough."""
+        if self.catalog.get(key) is None:
+            self._drop(key)
+        else:
+            del self._signals[key]
+        self.forgotten += 1
 
     def _drop(self, key: str) -> None:
         self._signals.pop(key, None)

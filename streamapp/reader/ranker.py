@@ -55,14 +55,15 @@ class Ranker:
     def rank(self, viewer_id: str, candidates: Iterable[str], context: Context) -> Ranking:
         """Return the best of the candidates, each at most once, in the order to show them."""
         notes = self._stale_topics(context.at_ms)
-        signal = self._viewer(viewer_id, context.at_ms, notes)
+        signal = self.state.viewer(viewer_id)
+        fresh = self._fresh(signal, context.at_ms, notes)
         items, left_out = eligible(
             candidates, self.state.items, signal, self.options, context.at_ms
         )
         champions = self._champions(context.segment)
         if CLICK not in champions:
             notes.append(f"no_model:{CLICK}")
-        viewer = self._features(signal, context)
+        viewer = self._features(fresh, context)
         chances = self._scorer.probabilities(champions, items, viewer_id, context.surface, viewer)
         clicks = chances[CLICK] if CLICK in chances else self._popularity(items, context.at_ms)
         weights = {name: one.version.objective_weight for name, one in champions.items()}
@@ -100,8 +101,10 @@ class Ranker:
         bound = at_ms - self.options.stale_topic_ms
         return [f"stale:{topic}" for topic, ms in newest if ms is None or ms < bound]
 
-    def _viewer(self, viewer_id: str, at_ms: int, notes: list[str]) -> ViewerSignal | None:
-        signal = self.state.viewer(viewer_id)
+    def _fresh(
+        self, signal: ViewerSignal | None, at_ms: int, notes: list[str]
+    ) -> ViewerSignal | None:
+        """Return a viewer's signal if it is fresh enough to rank by; note it if not."""
         if signal is None:
             notes.append("unseen_viewer")
         elif signal.as_of_ms < at_ms - self.options.stale_viewer_ms:

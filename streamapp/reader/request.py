@@ -63,10 +63,13 @@ class Options:
             been shown, has hidden, or that are not active in the catalog.
         per_creator, per_category: items of one in a slate at most; None for any number.
         stale_item_ms: an item's signal older than this is left out, as if there were none.
-        stale_viewer_ms: likewise a viewer's.
+        stale_viewer_ms: likewise a viewer's, but for what they have hidden.
         stale_topic_ms: a ranking notes signals whose newest is older than this.
         log_features: whether a ranking keeps the features of its items, to be logged.
         parts_held: items whose part of the coordinates is held, for the next request.
+
+    Raises:
+        ConfigurationError: a number is out of its range.
     """
 
     with_models: bool = True
@@ -80,6 +83,20 @@ class Options:
     stale_topic_ms: int = 10 * MINUTE_MS
     log_features: bool = False
     parts_held: int = 100_000
+
+    def __post_init__(self) -> None:
+        least = {
+            "per_creator": 1,
+            "per_category": 1,
+            "stale_item_ms": 0,
+            "stale_viewer_ms": 0,
+            "stale_topic_ms": 0,
+            "parts_held": 0,
+        }
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ConfigurationError(f"{name} is {value}, it must be at least {bound}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from river import checks
 
 from streamapp.errors import ConfigurationError
 from streamapp.learning.coordinate import sigmoid
-from streamapp.learning.ftrl import FtrlLogistic
+from streamapp.learning.ftrl import MAX_MAGNITUDE, FtrlLogistic
 
 INTERCEPT = "the intercept"
 
@@ -166,16 +166,30 @@ def test_an_l1_penalty_keeps_rare_weights_at_0():
     assert model.weight(1) > 0.0
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_feature_that_is_no_finite_number_is_refused_and_changes_nothing(value):
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e160, -1e16])
+def test_a_feature_out_of_range_is_refused_and_changes_nothing(value):
     model = FtrlLogistic()
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="numbers within"):
         model.learn_one({"a": 1.0, "b": value}, y=True)
+    with pytest.raises(ValueError, match="numbers within"):
+        model.predict_proba_one({"a": 1.0, "b": value})
     assert model.size == 0
     assert model.intercept == 0.0
 
 
-@pytest.mark.parametrize("params", [{"alpha": 0.0}, {"beta": -1.0}, {"l1": -1.0}, {"l2": -1.0}])
+def test_the_largest_features_leave_a_model_that_goes_on():
+    model = FtrlLogistic()
+    for clicked in (True, False, True):
+        model.learn_one({"a": MAX_MAGNITUDE, "b": -MAX_MAGNITUDE}, clicked)
+    assert math.isfinite(model.weight("a"))
+    assert 0.0 <= model.predict_proba_one({"a": 1.0})[True] <= 1.0
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"alpha": 0.0}, {"beta": -1.0}, {"l1": -1.0}, {"l2": -1.0}]
+    + [{name: value} for name in ("alpha", "beta", "l1", "l2") for value in (math.nan, math.inf)],
+)
 def test_parameters_that_cannot_work_are_refused(params):
     with pytest.raises(ConfigurationError):
         FtrlLogistic(**params)

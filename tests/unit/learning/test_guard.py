@@ -9,6 +9,7 @@ import pytest
 
 from streamapp.learning.guard import Guard
 from streamapp.learning.reservoir import Reservoir
+from streamapp.learning.states import Milestone
 
 CAPACITY = 500
 
@@ -55,13 +56,44 @@ def test_nothing_is_judged_before_thirty_of_either_kind_are_held(counts, judged)
     assert (guard.judge({}.items(), -2.0, 3.0, 0.1) is not None) == judged
 
 
-@pytest.mark.parametrize(("outcomes", "acts"), [(500, True), (400, False)])
-def test_calibration_acts_only_above_400_outcomes(outcomes, acts):
-    # The loss hardly moves between −2.2 and −1.75; Σp/Σy goes from 1 to 1.48.
-    guard, _ = filled(dict.fromkeys(range(30), 0.0), (500, outcomes))
-    said = guard.judge({}.items(), -2.5, -2.05, 0.1)
-    assert said == (f"calibration 1.00 to 1.48 on {outcomes} earlier outcomes" if acts else None)
-    assert guard.judge({}.items(), -2.05, -2.5, 0.1) is None
+def moved(guard: Guard, before: float, now: float) -> str | None:
+    """Judge a turn that moves the intercept only; accept it if it may be."""
+    said = guard.judge({}.items(), before, now, 0.1)
+    if said is None:
+        guard.accept()
+    return said
+
+
+def test_calibration_is_how_far_turns_have_moved_the_mean_probability_since_a_milestone():
+    guard, _ = filled(dict.fromkeys(range(30), 0.0), (500, 100))
+    guard.pass_milestone(1_000, 0.1, 7)
+    assert guard.milestone.limit == pytest.approx(math.log(2.0) + 3.0 / math.sqrt(100))
+    mean = [1 / (1 + math.exp(2.5 - 0.3 - 0.1 * turn)) for turn in range(13)]
+    steps = [moved(guard, -2.5 + 0.1 * n, -2.4 + 0.1 * n) for n in range(11)]
+    assert steps == [None] * 11  # to 2.5 times what it was; the limit is 2.7
+    assert guard.milestone.moved == pytest.approx(math.log(mean[11] / mean[0]), abs=1e-7)
+    assert moved(guard, -1.4, -1.2) == "calibration 2.50 to 2.90 times that at 1000 examples"
+    assert moved(guard, -1.4, -1.6) is None, "back it may go"
+    assert moved(guard, -1.6, -1.2) is not None
+
+
+def test_what_is_beyond_the_limit_may_still_come_nearer():
+    guard, _ = filled(dict.fromkeys(range(30), 0.0), (500, 100))
+    guard.milestone = Milestone(1_000, 7, limit=0.5, moved=-0.9)
+    assert moved(guard, -2.5, -2.6) is not None
+    assert moved(guard, -2.5, -2.4) is None
+
+
+def test_a_milestone_is_passed_when_the_hour_is_over_or_the_examples_have_doubled():
+    guard = Guard(2)
+    passed = []
+    for examples, hour in ((1_000, 7), (1_999, 7), (2_000, 7), (2_001, 8), (4_001, 8), (4_002, 8)):
+        guard.milestone.moved = 0.1
+        guard.pass_milestone(examples, 0.04, hour)
+        passed.append(guard.milestone.moved == 0.0)
+    assert passed == [True, False, True, True, False, True]
+    guard.pass_milestone(9_000, 0.0, 9)
+    assert guard.milestone.examples == 4_002, "without an outcome nothing is told"
 
 
 def test_coordinates_of_replaced_examples_are_forgotten_without_a_trace():

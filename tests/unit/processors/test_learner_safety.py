@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamapp.errors import Rejection
+from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.duel import DuelSettings
 from streamapp.learning.model_settings import ModelSettings
 from streamapp.processors.base import Cut
@@ -57,6 +58,11 @@ class Published:
                 self.weights[feature] = 0.0 if value is None else json.loads(value)["weight"]
         said = [json.loads(v or b"") for _, v, _ in taken.outputs.get("models.versions", [])]
         self.versions += [version for version in said if version["model"] == MODEL]
+
+    def probability(self, shown: Example) -> float:
+        """The published probability of an example."""
+        [indices, _] = self.learner._encoder.encode(shown)
+        return sigmoid(self.intercept + sum(self.weights.get(str(i), 0.0) for i in indices))
 
     def gauge(self, name: str) -> float:
         [value] = [v for n, _, v in self.learner.labelled_gauges() if n == name]
@@ -111,6 +117,51 @@ def test_a_burst_of_one_label_leaves_the_champion_unharmed_and_is_told(history, 
     one.cut(45_000)
     assert one.versions[-1]["reason"] is None
     assert one.versions[-1]["version"] > version["version"]
+
+
+@pytest.mark.parametrize(
+    ("clicked", "a_second", "count"),
+    [(True, 2, 600), (True, 32, 4_000), (False, 32, 6_000), (False, 200, 6_000)],
+)
+def test_one_label_drop_by_drop_moves_the_champion_no_further_than_the_limit(
+    history, clicked, a_second, count
+):
+    one = Published()
+    one.teach(history)
+    one.cut(41_000)
+    champion = one.learner._contests[MODEL].champion
+    told, limit = len(one.versions), champion._guard.milestone.limit
+    assert 0.7 < limit < 0.9
+    known = [shown for shown in history if shown.labels.clicked][:100] + history[:100]
+
+    def probability() -> float:
+        return sum(map(one.probability, known)) / len(known)
+
+    before = probability()
+    for number in range(count):
+        now_ms = 42_000 + number * 1_000 // a_second
+        drop = example(
+            now_ms, clicked=clicked, example_id=f"p{number}:1", viewer_id=f"b{number % 50}"
+        )
+        if number % a_second == 0:
+            one.cut(now_ms)
+        one.teach([drop])
+    one.cut(now_ms + 10_000)
+    assert abs(math.log(probability() / before)) < limit + 0.1
+    reasons = [version["reason"] for version in one.versions[told:]]
+    assert sum(reason is not None and "undone" in reason for reason in reasons) > len(reasons) / 3
+    assert all(version["status"] == "champion" for version in one.versions[told:])
+    assert one.gauge("model_undone_examples") > 300
+
+
+def test_a_world_that_stays_as_it_is_raises_no_alarm():
+    for seed, base in itertools.product((1, 2), (-4.0, -3.0, 0.5)):
+        one = Published()
+        for number, (shown, _) in enumerate(World(seed=seed, base=base).shown(6_000, 60)):
+            if number % 20 == 0:
+                one.cut(shown.labelled_at_ms)
+            one.teach([shown])
+        assert one.gauge("model_alarms") == 0.0, (seed, base)
 
 
 def test_what_was_undone_is_nothing_that_later_turns_are_judged_by(history):

@@ -167,12 +167,19 @@ def test_a_viewer_nobody_knows_is_ranked_for_and_that_is_noted():
 
 
 def test_old_signals_of_a_viewer_are_left_out_and_that_is_noted():
-    records = [*SIGNALS, viewer_signal("v1", seen=["a"])]
+    records = [*SIGNALS, viewer_signal("v1", seen=["a"], hidden=["c"])]
     later: Any = {"at_ms": NOW_MS + 31 * 86_400_000}
-    ranking = rank(records, ["a", "b"], Options(stale_item_ms=10**12), **later)
-    assert ids(ranking) == ["a", "b"]
+    ranking = rank(records, ["a", "b", "c"], Options(stale_item_ms=10**12), **later)
+    assert ids(ranking) == ["a", "b"], "what was hidden stays so"
     assert "stale_viewer" in ranking.notes
     assert "stale:signals.viewers" in ranking.notes
+
+
+@pytest.mark.parametrize("wrong", [{"per_creator": 0}, {"per_category": -3}, {"stale_item_ms": -1}])
+def test_options_out_of_range_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"{name} is "):
+        Options(**wrong)
 
 
 def test_an_old_signal_of_an_item_is_left_out_and_flagged():

@@ -143,6 +143,16 @@ def test_an_item_is_new_until_it_was_shown_enough():
     assert take(Sent("catalog.items", "b", None)) == []
 
 
+def test_an_item_whose_signal_there_was_no_room_for_is_not_new_again():
+    state = State(Bounds(items=1))
+    feed(state, [catalog_item("a"), item_signal("a", impressions=5_000.0)])
+    feed(state, [catalog_item("b"), item_signal("b", impressions=5_000.0)])
+    assert state.items.signal("a") is None
+    assert state.items.new(9) == []
+    feed(state, [Sent("catalog.items", "a", None), catalog_item("a")])
+    assert state.items.new(9) == ["a"], "it is another one"
+
+
 def test_signals_are_held_without_their_counters():
     state = feed(State(), [item_signal("a", ctr=0.25, category="news")])
     signal = state.items.signal("a")
