@@ -104,6 +104,15 @@ class Stages:
         """Rows held, by processor."""
         return {p.name: p.rows for _, task in self._stages for p in task.processors}
 
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """Events that were dropped, and impressions that gave no example, by their metric."""
+        return {name: int(count) for each in self._viewers for name, count in each.gauges().items()}
+
+    @property
+    def _viewers(self) -> list[Viewers]:
+        return [p for p in self.front.processors if isinstance(p, Viewers)]
+
     def pass_gap(self, next_ms: int) -> None:
         """Do what becomes due before the next line, if that is far away."""
         if self.stream_time_ms and next_ms - self.stream_time_ms >= LEAD_MS:
@@ -159,8 +168,7 @@ class Stages:
         """Let stream time go on until all windows have closed and nothing is owed."""
         if self.stream_time_ms:
             self._pass(self._closing_ms)
-            viewers = [p for p in self.front.processors if isinstance(p, Viewers)]
-            complete_ms = max(viewer.complete_ms for viewer in viewers)
+            complete_ms = max(viewers.complete_ms for viewers in self._viewers)
             if complete_ms:
                 self._pass(complete_ms + 1 - self.stream_time_ms)
             for ms in (SETTLE_MS, MAKE_EVERY_MS, 1):

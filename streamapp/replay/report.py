@@ -60,6 +60,9 @@ class Report:
             yield f"  written  {count:>12,}  {topic}"
         for reason, count in sorted(rejected.items()):
             yield f"  rejected {count:>12,}  {reason}"
+        for name, count in self._cascade.passed_over.items():
+            if count:
+                yield f"  noted    {count:>12,}  {name}"
 
 
 def _iso(time_ms: int) -> str:

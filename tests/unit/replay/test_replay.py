@@ -479,6 +479,18 @@ def test_the_command_tells_what_it_read_and_wrote(simulated, tmp_path, capsys, r
     for topic, raw in replayed.items():
         assert counts[topic] == raw.count(b"\n")
     assert counts["invalid_json"] > 0
+    assert counts["duplicates"] > 0
+
+
+def test_the_command_tells_how_many_impressions_came_too_late_for_an_example(tmp_path, capsys):
+    at_ms = 1_700_000_000_000
+    source = write(
+        tmp_path / "in",
+        events_clicks=[click(at_ms + 10_000)],
+        events_impressions=[impression(at_ms + 20_000, 2), impression(at_ms, 1)],
+    )
+    assert main(["replay", "--from", str(source), "--to", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["noted", "1", "late_impressions"]
 
 
 @pytest.mark.parametrize(
