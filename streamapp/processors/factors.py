@@ -8,10 +8,13 @@ Kept: a model a segment, with a bounded number of viewers and items. Its id is t
 and the segment percent-encoded, as in `factors-all`: an id contains no "/", so
 `<id>/viewer/<viewer_id>` and `<id>/item/<item_id>` read one way.
 
-Out, of a model that learned something, at most once a second of stream time, in this order:
-models.factors with the rows that changed, `<id>/@epoch` closing them, and models.versions. If what
-was learned contradicts earlier pairs (`streamapp.learning.earlier_pairs`) it is forgotten;
-models.versions says so, with the version that stays.
+At most once a second of stream time what was learned is made a version; if it contradicts earlier
+pairs (`streamapp.learning.earlier_pairs`) it is forgotten. That does not depend on when cuts are,
+so neither does what is learned.
+
+Out, of a model with a new version, in this order: models.factors with the rows that changed,
+`<id>/@epoch` closing them, and models.versions; of several versions since the last cut the newest
+one. Of what was forgotten models.versions tells, with the version that stays.
 
 privacy.erasures takes all that is held of a viewer: their row is null in a version that does not
 wait for its second, and examples from before the request are left out from then on.
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from re import fullmatch
 from typing import ClassVar
 from urllib.parse import quote, unquote
@@ -59,6 +63,19 @@ class FactorsSettings(FactorSettings):
     publish_interval_ms: int = 1_000
 
 
+@dataclass(slots=True)
+class _Made:
+    """What came of a model since the last cut.
+
+    Attributes:
+        rows: of new versions, as they are now; None without any.
+        contradicted: something was forgotten.
+    """
+
+    rows: dict[tuple[Kind, str], FactorRow | None] | None = None
+    contradicted: bool = False
+
+
 class Factors:
     """A factor model for each segment of one partition."""
 
@@ -73,6 +90,7 @@ class Factors:
         self._settings = settings
         self._models: dict[str, FactorModel] = {}
         self._changelogs: dict[str, FactorChangelog] = {}
+        self._made: dict[str, _Made] = {}
         self._stream_time_ms = 0
         self._returns = Returns(erasures)
 
@@ -88,10 +106,12 @@ class Factors:
             self._model(event.segment).learn(event, self._stream_time_ms)
 
     def advance(self, stream_time_ms: int) -> None:
-        """Learn from requests of which nothing more is to come."""
+        """Learn from requests of which nothing more is to come; make the versions that are due."""
         self._stream_time_ms = stream_time_ms
-        for model in self._models.values():
+        for segment, model in self._models.items():
             model.advance(stream_time_ms)
+            if self._is_due(model, stream_time_ms):
+                self._make(segment, model, stream_time_ms)
 
     def follow(self, topic: str, key: str) -> None:  # noqa: ARG002  # one topic
         """Forget a viewer who asked for it."""
@@ -102,29 +122,28 @@ class Factors:
         """Publish the models that are due; return what changed in all."""
         rows: list[Row] = list(self._returns.rows())
         for segment, model in sorted(self._models.items()):
-            if self._is_due(model, cut.stream_time_ms):
-                self._publish(segment, model, cut)
+            if model.publication.erased:  # which does not wait for its second
+                self._make(segment, model, cut.stream_time_ms)
+            made = self._made.pop(segment, None)
+            if made is not None:
+                _publish(segment, model, made, cut)
             rows.extend(self._changelogs[segment].rows())
         return rows
 
     def _is_due(self, model: FactorModel, stream_time_ms: int) -> bool:
         last = model.publication.at_ms
-        if model.publication.erased:
-            return True
         return model.owed and (
             last is None or stream_time_ms - last >= self._settings.publish_interval_ms
         )
 
-    def _publish(self, segment: str, model: FactorModel, cut: Cut) -> None:
+    def _make(self, segment: str, model: FactorModel, stream_time_ms: int) -> None:
+        """Make a version of what was learned, or forget it."""
+        made = self._made.setdefault(segment, _Made())
         alarms = model.alarms
-        due = model.publish(cut.stream_time_ms)
-        for kind, name, row in due or ():
-            record = None if row is None else _factor(model, kind, name, row, cut)
-            cut.emit(FACTORS, f"{model.id}/{kind}/{name}", record, partition_by=model.id)
+        due = model.publish(stream_time_ms)
+        made.contradicted |= model.alarms > alarms
         if due is not None:
-            cut.emit(FACTORS, f"{model.id}/@epoch", _close(model, cut), partition_by=model.id)
-        reason = CONTRADICTED if model.alarms > alarms else None
-        cut.emit(VERSIONS, model.id, _version(segment, model, reason, cut))
+            made.rows = (made.rows or {}) | {(kind, name): row for kind, name, row in due}
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take rows of the changelog; those of models of another name are left alone."""
@@ -155,6 +174,16 @@ class Factors:
             model = self._models[segment] = FactorModel(model_id, self._settings)
             self._changelogs[segment] = FactorChangelog(model)
         return model
+
+
+def _publish(segment: str, model: FactorModel, made: _Made, cut: Cut) -> None:
+    if made.rows is not None:
+        for (kind, name), row in sorted(made.rows.items(), key=itemgetter(0)):
+            record = None if row is None else _factor(model, kind, name, row, cut)
+            cut.emit(FACTORS, f"{model.id}/{kind}/{name}", record, partition_by=model.id)
+        cut.emit(FACTORS, f"{model.id}/@epoch", _close(model, cut), partition_by=model.id)
+    reason = CONTRADICTED if made.contradicted else None
+    cut.emit(VERSIONS, model.id, _version(segment, model, reason, cut))
 
 
 def _factor(model: FactorModel, kind: Kind, name: str, row: FactorRow, cut: Cut) -> bytes:
