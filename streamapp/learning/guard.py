@@ -14,9 +14,9 @@ have moved it is M, the sum of their m: on the same examples Σy is the same, so
 times C is what it was. The alarm: |M| > ln 2 + 3/√n, n being the outcomes that the model had
 learned from at the milestone, and the turn made |M| larger. A milestone is passed when the warm-up
 is over, when twice as many examples are accepted as at the last one, and at each full hour of
-stream time. So poison that comes drop by drop moves a champion no further than a burst could; and
-where the world has changed for good, the model may follow by as much each hour. Honest traffic of a
-few clicks a turn was seen to move it by a factor of 1.8 either way.
+stream time. So poison that comes drop by drop moves a champion by no more than that, and where the
+world has changed for good the model may follow by as much each hour. Honest traffic of a few clicks
+a turn was seen to move it by a factor of 1.8 either way.
 
 C itself tells little: those held with the outcome are older than those without, so what has come
 to be known of items since shows in it, as if the model were at fault.
