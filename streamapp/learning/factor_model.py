@@ -138,10 +138,13 @@ class FactorModel:
             Pair(1, 0, request.at_ms, request.viewer, preferred.item, passed.item, offset),
         )
 
-    @property
-    def owed(self) -> bool:
-        """True when something was learned that is not published."""
-        return self.requests > self.published
+    def owed(self, stream_time_ms: int) -> bool:
+        """Return whether something was learned before this time that is not published.
+
+        What has the time of the last label may have more to follow, however soon a cut is taken.
+        """
+        passed = self.open is None or stream_time_ms > self.open.taken_ms
+        return passed and self.requests > self.published
 
     def publish(self, stream_time_ms: int) -> list[tuple[Kind, str, Row | None]] | None:
         """Begin a version; return its changed rows (None deletes one).

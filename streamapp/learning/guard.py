@@ -24,8 +24,8 @@ to be known of items since shows in it, as if the model were at fault.
 *Example*: learned from 10,000 examples with 400 outcomes, P went from 0.040 to 0.033 in some turns.
 M = ln(0.033/0.040) = −0.19; the limit is 0.693 + 0.15 = 0.84, which P reaches at 0.017.
 
-Nothing is judged before 30 examples of either kind are held: a model that knows nothing yet has
-nothing to lose.
+Nothing is judged before 30 examples of either kind are held. Until then the model is warming: it
+has nothing to lose, and nobody scores with it.
 """
 
 from __future__ import annotations
@@ -83,6 +83,11 @@ class Guard:
         self._moves = 0.0
         self.milestone = Milestone()
 
+    @property
+    def ready(self) -> bool:
+        """True once enough examples of either kind are held, or all that there is room for."""
+        return self._held() >= min(LEAST_HELD, self._capacity)
+
     def judge(
         self, turned: Iterable[tuple[int, float]], before: float, now: float, share: float
     ) -> str | None:
@@ -102,7 +107,7 @@ class Guard:
         if places:
             where, weights = zip(*places, strict=True)
             self._tried[list(where)] = weights
-        if not 0.0 < share < 1.0 or min(self._counts()) < LEAST_HELD:
+        if not 0.0 < share < 1.0 or self._held() < LEAST_HELD:
             return None
         accepted = self._try(self._weights, before, share)
         staged = self._try(self._tried, now, share)
@@ -129,6 +134,11 @@ class Guard:
             f" {milestone.examples} examples"
         )
 
+    def _held(self) -> int:
+        """Return how many examples are held of the kind of which there are fewer."""
+        filled, capacity = self._filled, self._capacity
+        return min(int(filled[:capacity].sum()), int(filled[capacity:].sum()))
+
     def _try(self, weights: Vector, intercept: float, share: float) -> Trial:
         scores = weights[self._places].sum(axis=1) + (intercept + self._offset)
         np.clip(scores, -_MAX_LOGIT, _MAX_LOGIT, out=scores)
@@ -147,10 +157,6 @@ class Guard:
             mean += weight * float(some.mean())
             variance += weight**2 * float(some.var()) / len(some)
         return mean, sqrt(variance)
-
-    def _counts(self) -> tuple[int, int]:
-        filled, capacity = self._filled, self._capacity
-        return int(filled[:capacity].sum()), int(filled[capacity:].sum())
 
     def accept(self) -> None:
         """What was judged last is what is accepted."""

@@ -78,8 +78,8 @@ class Model:
 
     @property
     def warming(self) -> bool:
-        """True while the model has seen too little to be trusted."""
-        return self.examples < self._shared.warm_up_examples
+        """True while the model has seen too little, or too little of either outcome."""
+        return self.examples < self._shared.warm_up_examples or not self._guard.ready
 
     @property
     def size(self) -> int:

@@ -50,7 +50,8 @@ class ContestSettings:
         champion, challenger: the models, as they begin.
         prior: rate of the outcome before anything is known.
         negative_keep_rate: share of the negatives that is learned from, until the first tells it.
-        warm_up_examples: a model that has learned from fewer is warming.
+        warm_up_examples: a model that has learned from fewer is warming, and so is one whose guard
+            holds too few of either outcome to judge by (`streamapp.learning.guard`).
         half_life_examples: of the metrics; NDCG has `half_life_requests`.
         slices: features whose values have metrics of their own.
         item_half_life_ms: of the counts behind the rates.

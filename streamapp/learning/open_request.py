@@ -54,6 +54,11 @@ class OpenRequest(msgspec.Struct, array_like=True):
     slots: dict[str, Slot]
     clicked: list[str]
 
+    @property
+    def taken_ms(self) -> int:
+        """Stream time of the last label taken."""
+        return self.due_ms - QUIET_MS
+
     def holds(self, example: Example) -> bool:
         """Return whether an example is of this request."""
         return example.request_id == self.request and example.viewer_id == self.viewer

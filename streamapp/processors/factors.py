@@ -132,7 +132,7 @@ class Factors:
 
     def _is_due(self, model: FactorModel, stream_time_ms: int) -> bool:
         last = model.publication.at_ms
-        return model.owed and (
+        return model.owed(stream_time_ms) and (
             last is None or stream_time_ms - last >= self._settings.publish_interval_ms
         )
 

@@ -291,16 +291,16 @@ def test_versions_come_at_most_once_a_second_and_what_is_owed_still_comes():
         return len(log_of(cut(one, now), "models.versions"))
 
     feed(one, [*slate(1, "a", "b"), *slate(2, "a", "b")])
-    assert versions(0) == 1
+    assert [versions(0), versions(1)] == [0, 1]  # more of time 0 might have followed
     feed(one, slate(3, "a", "b"))
-    assert [versions(400), versions(999), versions(1_000), versions(1_500)] == [0, 0, 1, 0]
+    assert [versions(400), versions(1_000), versions(1_001), versions(1_500)] == [0, 0, 1, 0]
 
 
 def test_a_cut_without_change_writes_nothing():
     one = factors()
     assert list(one.cut(Cut(0, 0))) == []
     feed(one, [*slate(1, "a", "b"), *slate(2, "a", "b")])
-    cut(one, 0)
+    assert not cut(one, 1).empty
     quiet = Cut(60_000, 60_000)
     assert list(one.cut(quiet)) == []
     assert quiet.empty
@@ -357,7 +357,7 @@ def test_each_segment_is_a_model_of_its_own_whatever_its_name():
     one, rows = factors(), Rows()
     for segment in ("all", "market/de", "a-b"):
         feed(one, [*slate(1, "a", "b", segment=segment), *slate(2, "", "b", segment=segment)])
-    taken = cut(one, 0, rows)
+    taken = cut(one, 1, rows)
     ids = [key for key, _ in log_of(taken, "models.versions")]
     assert ids == ["factors-a-b", "factors-all", "factors-market%2Fde"]
     assert sorted(factors(rows=rows)._models) == ["a-b", "all", "market/de"]

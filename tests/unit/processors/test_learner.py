@@ -6,6 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -342,9 +343,9 @@ def test_a_cut_without_change_writes_nothing():
 
 
 def test_a_model_warms_up_and_then_is_champion():
-    one, statuses = learner(), []
+    one, statuses = learner(replace(EXACT, reservoir_capacity=1)), []
     for second in range(7):
-        feed(one, [example(second * 1_000)])
+        feed(one, [example(second * 1_000, clicked=second % 2 == 1)])
         statuses += [
             v and v["status"]
             for key, v in log_of(cut(one, second * 1_000 + 999), "models.versions")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from streamapp.errors import Rejection
 from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.duel import DuelSettings
+from streamapp.learning.guard import LEAST_HELD
 from streamapp.learning.model_settings import ModelSettings
 from streamapp.processors.base import Cut
 from streamapp.processors.learner import Learner
@@ -162,6 +163,23 @@ def test_a_world_that_stays_as_it_is_raises_no_alarm():
                 one.cut(shown.labelled_at_ms)
             one.teach([shown])
         assert one.gauge("model_alarms") == 0.0, (seed, base)
+
+
+@pytest.mark.parametrize("clicked", [True, False], ids=["all-one", "all-zero"])
+def test_a_model_that_saw_one_label_only_is_no_champion(clicked):
+    one = Published()
+    one.teach([example(5 * n, clicked=clicked, example_id=f"p{n}:1") for n in range(3_000)])
+    one.cut(16_000)
+    assert one.versions[-1]["examples"] == 3_000
+    assert {version["status"] for version in one.versions} == {"warming"}
+    one.teach(
+        [example(20_000, clicked=not clicked, example_id=f"o{n}:1") for n in range(LEAST_HELD - 1)]
+    )
+    one.cut(30_000)
+    assert one.versions[-1]["status"] == "warming"
+    one.teach(honest(2_000, 30_000))
+    one.cut(50_000)
+    assert one.versions[-1]["status"] == "champion"
 
 
 def test_what_was_undone_is_nothing_that_later_turns_are_judged_by(history):
