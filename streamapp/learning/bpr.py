@@ -39,7 +39,7 @@ import numpy as np
 
 from streamapp.errors import ConfigurationError
 from streamapp.learning.factor_rows import Beginning, Entry, FactorRows
-from streamapp.learning.factor_table import Row
+from streamapp.learning.factor_table import Kind, Row, score
 from streamapp.learning.pairs import Places, Slot, pair_steps
 
 
@@ -107,15 +107,13 @@ class Bpr:
         self._viewer_keep = 1.0 - settings.viewer_rate * settings.l2
         self._largest = settings.max_norm**2
 
+    def get(self, kind: Kind, name: str) -> Row | None:
+        """Return the row of a viewer or an item; None while it has none."""
+        return (self.viewers if kind == "viewer" else self.items).get(name)
+
     def predict_one(self, viewer: str, item: str) -> float:
         """Return s(u, i), taking whoever has no row for one of zeros."""
-        of_item = self.items.get(item)
-        if of_item is None:
-            return 0.0
-        of_viewer = self.viewers.get(viewer)
-        if of_viewer is None:
-            return float(of_item[0])
-        return float(of_item[0] + of_viewer[1:] @ of_item[1:])
+        return score(self.get, viewer, item)
 
     def learn_one(
         self, viewer: str, preferred: Sequence[Slot], passed: Sequence[Slot]

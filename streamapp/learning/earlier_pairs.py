@@ -13,13 +13,14 @@ hold learning up for an hour at most. Below `LEAST` pairs nothing is held up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from math import exp, log1p
+from collections.abc import Iterator, Sequence
 
 import msgspec
+import numpy as np
 from mmh3 import hash as hash32
 
 from streamapp.features.decay import HOUR_MS
+from streamapp.learning.factor_table import Get, Kind, Row
 
 CAPACITY = 512
 SPACING_MS = 1_000
@@ -45,19 +46,19 @@ class Pair(msgspec.Struct, array_like=True):
     offset: float
 
 
-Score = Callable[[str, str], float]
-"""How well an item suits a viewer, by their ids: viewer, item."""
-
-
 class EarlierPairs:
     """A bounded number of pairs.
+
+    Args:
+        dimensions: numbers in a vector.
 
     Attributes:
         waiting: pairs of what is not published yet.
         sampled_ms: when the newest of them was kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dimensions: int) -> None:
+        self._zeros = np.zeros(1 + dimensions)
         self.waiting: list[Pair] = []
         self.sampled_ms: int | None = None
         self._pairs: dict[int, Pair] = {}
@@ -78,13 +79,27 @@ class EarlierPairs:
         self.waiting.append(pair)
         del self.waiting[:-CAPACITY]
 
-    def contradicted(self, staging: Score, published: Score, now_ms: int) -> bool:
+    def contradicted(self, staging: Get, published: Get, now_ms: int) -> bool:
         """Return whether staging does worse on the earlier pairs than is allowed."""
         asked = [p for _, p in sorted(self._pairs.items()) if now_ms - p.at_ms <= MAX_AGE_MS]
         if len(asked) < LEAST:
             return False
-        worse = sum(_loss(staging, pair) - _loss(published, pair) for pair in asked)
-        return worse > BOUND * len(asked)
+        return self._loss(staging, asked) - self._loss(published, asked) > BOUND
+
+    def _loss(self, get: Get, pairs: Sequence[Pair]) -> float:
+        """Return the mean log loss: of ln(1 + e⁻ˣ), x by how much the preferred item is ahead."""
+
+        def rows(kind: Kind, names: Iterator[str]) -> Row:
+            found = [get(kind, name) for name in names]
+            held = [self._zeros if row is None else row for row in found]
+            return np.concatenate(held).reshape(len(held), -1)
+
+        tastes = rows("viewer", (pair.viewer for pair in pairs))
+        tastes[:, 0] = 1.0  # so that taste · item is a score, bias and all
+        ahead = rows("item", (pair.preferred for pair in pairs))
+        ahead -= rows("item", (pair.passed for pair in pairs))
+        x = np.einsum("ij,ij->i", tastes, ahead) + [pair.offset for pair in pairs]
+        return float(np.logaddexp(0.0, -x).mean())
 
     def accept(self) -> None:
         """What waited has been published."""
@@ -118,8 +133,3 @@ class EarlierPairs:
         self._pairs.pop(slot, None)
         if pair is not None:
             self._pairs[slot] = pair
-
-
-def _loss(score: Score, pair: Pair) -> float:
-    x = score(pair.viewer, pair.preferred) - score(pair.viewer, pair.passed) + pair.offset
-    return log1p(exp(-abs(x))) - min(x, 0.0)

@@ -77,7 +77,7 @@ class FactorModel:
         self._settings = settings
         self.open: OpenRequest | None = None
         self.recent = RecentSlots()
-        self.earlier = EarlierPairs()
+        self.earlier = EarlierPairs(settings.dimensions)
         self.qualities = [PairQuality(settings.half_life_requests) for _ in range(2)]
         self.changed: set[str] = set()
         self.dirty: dict[str, set[str]] = {table: set() for table in TABLES}
@@ -158,9 +158,7 @@ class FactorModel:
         self.publication.at_ms = stream_time_ms
         self.published = self.requests
         self.changed.add("")
-        if self.earlier.contradicted(
-            self.bpr.predict_one, self.publication.table.score, self.as_of_ms
-        ):
+        if self.earlier.contradicted(self.bpr.get, self.publication.table.get, self.as_of_ms):
             self.publication.undo()
             self.earlier.refuse()
             self.alarms += 1

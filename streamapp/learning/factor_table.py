@@ -13,7 +13,7 @@ viewer items differ by their biases alone.
 from __future__ import annotations
 
 import zlib
-from collections.abc import ItemsView, Sequence
+from collections.abc import Callable, ItemsView, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -78,12 +78,17 @@ class FactorTable:
             self.checksum += checksum_of(kind, name, row)
         self.checksum %= 1 << 32
 
-    def score(self, viewer: str, item: str) -> float:
-        """Return how well an item suits a viewer, as far as the table knows them."""
-        of_item = self._rows["item"].get(item)
-        if of_item is None:
-            return 0.0
-        of_viewer = self._rows["viewer"].get(viewer)
-        if of_viewer is None:
-            return float(of_item[0])
-        return float(of_item[0] + of_viewer[1:] @ of_item[1:])
+
+Get = Callable[[Kind, str], Row | None]
+"""The row of an id, if there is one."""
+
+
+def score(get: Get, viewer: str, item: str) -> float:
+    """Return how well an item suits a viewer, as far as both are known."""
+    of_item = get("item", item)
+    if of_item is None:
+        return 0.0
+    of_viewer = get("viewer", viewer)
+    if of_viewer is None:
+        return float(of_item[0])
+    return float(of_item[0] + of_viewer[1:] @ of_item[1:])

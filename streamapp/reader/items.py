@@ -106,10 +106,12 @@ class Items:
 
 
 def is_active(item: CatalogItem | None, signal: HeldSignal | None, at_ms: int) -> bool:
-    """Tell whether an item may be shown: neither hidden nor removed, nor a stream that is over.
+    """Tell whether an item may be shown: neither hidden nor removed, and a stream while it runs.
 
     What neither the catalog nor a signal knows may be: it may be newer than both.
     """
     if item is None:
         return signal is None or signal.status in (None, "active")
-    return item.status == "active" and (item.ends_at_ms is None or item.ends_at_ms > at_ms)
+    begun = item.starts_at_ms is None or item.starts_at_ms <= at_ms
+    over = item.ends_at_ms is not None and item.ends_at_ms <= at_ms
+    return item.status == "active" and begun and not over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from streamapp.learning.earlier_pairs import (
@@ -13,22 +14,25 @@ from streamapp.learning.earlier_pairs import (
     EarlierPairs,
     Pair,
 )
+from streamapp.learning.factor_table import Get
 
 
 def held(count: int = CAPACITY * 3, at_ms: int = 0) -> EarlierPairs:
-    earlier = EarlierPairs()
+    earlier = EarlierPairs(1)
     for number in range(count):
         earlier.add(f"r{number}", Pair(1, 0, at_ms, "v", "a", "b", 0.0))
         earlier.accept()
     return earlier
 
 
-def certain(log_odds: float):
-    return lambda _, item: log_odds if item == "a" else 0.0
+def certain(log_odds: float) -> Get:
+    """Return rows by which "a" is so far ahead of "b", half by its bias, half for the viewer."""
+    rows = {"a": np.array([log_odds / 2, log_odds / 4]), "v": np.array([0.0, 2.0])}
+    return lambda _, name: rows.get(name)
 
 
 def test_at_most_one_pair_is_kept_in_a_second():
-    earlier = EarlierPairs()
+    earlier = EarlierPairs(1)
     assert earlier.wants(5_000)
     earlier.add("r", Pair(1, 0, 5_000, "v", "a", "b", 0.0))
     assert not earlier.wants(5_000 + SPACING_MS - 1)
@@ -46,7 +50,7 @@ def test_what_does_much_worse_on_earlier_pairs_is_contradicted():
 
 
 def test_the_places_of_a_pair_go_into_what_is_expected_of_it():
-    earlier = EarlierPairs()
+    earlier = EarlierPairs(1)
     for number in range(CAPACITY * 3):
         earlier.add(f"r{number}", Pair(1, 0, 0, "v", "a", "b", 9.0))
         earlier.accept()
@@ -63,7 +67,7 @@ def test_few_or_old_pairs_hold_nothing_up():
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_only_what_was_published_is_asked_about(accepted):
-    earlier = EarlierPairs()
+    earlier = EarlierPairs(1)
     earlier.add("r", Pair(1, 0, 0, "v", "a", "b", 0.0))
     assert len(earlier) == 0
     earlier.accept() if accepted else earlier.refuse()
@@ -72,7 +76,7 @@ def test_only_what_was_published_is_asked_about(accepted):
 
 
 def test_the_number_held_is_bounded_and_comes_back_from_what_changed():
-    earlier, again = held(), EarlierPairs()
+    earlier, again = held(), EarlierPairs(1)
     assert LEAST < len(earlier) <= CAPACITY
     for slot, pair in earlier.changed():
         assert pair is not None
@@ -83,7 +87,7 @@ def test_the_number_held_is_bounded_and_comes_back_from_what_changed():
 
 
 def test_pairs_of_a_viewer_who_is_forgotten_go_and_those_that_wait_too():
-    earlier = EarlierPairs()
+    earlier = EarlierPairs(1)
     for name, viewer in (("r1", "v1"), ("r2", "v2")):
         earlier.add(name, Pair(1, 0, 0, viewer, "a", "b", 0.0))
     earlier.accept()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from random import Random
 
 import msgspec
 import pytest
 
 from streamapp.learning.factor_model import FactorModel, FactorSettings
+from streamapp.learning.factor_table import score
 from streamapp.signals import Example, Labels
 from streamapp.simulate import World
 from tests.unit.learning.examples import BASE
@@ -69,6 +70,10 @@ def learn(model: FactorModel, slates: Iterator[list[Example]]) -> int:
     return refused
 
 
+def told(model: FactorModel) -> Callable[[str, str], float]:
+    return partial(score, model.publication.table.get)
+
+
 def accuracy(world: World, score: Callable[[str, str], float]) -> float:
     """How often of two items, both shown to nobody before, that liked better scores higher."""
     draw, right = Random("held out"), 0.0
@@ -98,7 +103,7 @@ def test_it_ranks_what_viewers_like_far_better_than_item_biases():
     model = taught()
     own = accuracy(WORLD, model.bpr.predict_one)
     biases = accuracy(WORLD, lambda _, item: model.baseline.predict_one(item))
-    published = accuracy(WORLD, model.publication.table.score)
+    published = accuracy(WORLD, told(model))
     assert biases > 0.6
     assert own > biases + 0.06
     assert published == pytest.approx(own, abs=0.01)
@@ -148,12 +153,12 @@ def nothing(_: float, draw: Random) -> bool:  # noqa: ARG001
 @pytest.mark.parametrize("choose", [contrary, everything, nothing])
 def test_a_burst_of_labels_that_mislead_does_not_reach_readers(choose):
     model = taught()
-    before = accuracy(WORLD, model.publication.table.score)
+    before = accuracy(WORLD, told(model))
     count = len(model.publication.table)
     for one in (e for s in requests(WORLD, 200, choose, seed=7, start=TAUGHT) for e in s):
         model.learn(one, TAUGHT * 200)  # 2,000 labels within a second
     model.publish(TAUGHT * 200)
-    after = accuracy(WORLD, model.publication.table.score)
+    after = accuracy(WORLD, told(model))
     assert after > before - 0.02
     if choose is contrary:
         assert model.alarms == 1
@@ -171,6 +176,6 @@ def test_after_a_burst_it_learns_on_as_if_there_had_been_none():
     assert model.publication.epoch == epoch + 100
     untouched = taught()
     learn(untouched, requests(WORLD, 500, seed=8, start=TAUGHT + 5))
-    assert accuracy(WORLD, model.publication.table.score) > (
-        accuracy(WORLD, untouched.publication.table.score) - 0.02
+    assert accuracy(WORLD, told(model)) > (
+        accuracy(WORLD, told(untouched)) - 0.02
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.learning.factor_table import KINDS, FactorTable, checksum_of, row_of
+from streamapp.learning.factor_table import KINDS, FactorTable, checksum_of, row_of, score
 
 numbers = st.floats(-4, 4)
 rows = st.none() | st.builds(row_of, numbers, st.lists(numbers, min_size=3, max_size=3))
@@ -51,7 +51,7 @@ def test_whoever_is_not_known_counts_as_zeros():
     table = FactorTable()
     table.update("viewer", "v", row_of(0.0, [1.0, 2.0]))
     table.update("item", "i", row_of(0.5, [3.0, -1.0]))
-    assert table.score("v", "i") == pytest.approx(0.5 + 3.0 - 2.0)
-    assert table.score("someone", "i") == 0.5
-    assert table.score("v", "something") == 0.0
+    assert score(table.get, "v", "i") == pytest.approx(0.5 + 3.0 - 2.0)
+    assert score(table.get, "someone", "i") == 0.5
+    assert score(table.get, "v", "something") == 0.0
     assert table.get("item", "something") is None

@@ -113,15 +113,16 @@ def test_hidden_seen_and_inactive_items_are_left_out_unless_asked_for():
         catalog_item("c", status="hidden"),
         catalog_item("d", status="removed"),
         catalog_item("e", kind="live", ends_at_ms=NOW_MS),
-        catalog_item("f", kind="live", ends_at_ms=NOW_MS + 1),
+        catalog_item("f", kind="live", starts_at_ms=NOW_MS, ends_at_ms=NOW_MS + 1),
+        catalog_item("h", kind="live", starts_at_ms=NOW_MS + 1),
         viewer_signal("v1", seen=["a", "b"], hidden=["b"]),
     ]
     ranking = rank(records, list("abcdefghi"))
-    assert ids(ranking) == ["f", "g", "h"]
-    assert ranking.left_out == {"seen": 1, "hidden": 1, "inactive": 4}
+    assert ids(ranking) == ["f", "g"]
+    assert ranking.left_out == {"seen": 1, "hidden": 1, "inactive": 5}
     everything = Options(show_seen=True, show_hidden=True, show_inactive=True)
     assert ids(rank(records, list("abcdefghi"), everything)) == list("abcdefghi")
-    assert ids(rank(records, list("abcdefghi"), Options(show_seen=True))) == ["a", "f", "g", "h"]
+    assert ids(rank(records, list("abcdefghi"), Options(show_seen=True))) == ["a", "f", "g"]
 
 
 def test_without_a_model_items_come_by_click_rate_and_unseen_ones_by_their_categorys_prior():
