@@ -176,6 +176,4 @@ def test_after_a_burst_it_learns_on_as_if_there_had_been_none():
     assert model.publication.epoch == epoch + 100
     untouched = taught()
     learn(untouched, requests(WORLD, 500, seed=8, start=TAUGHT + 5))
-    assert accuracy(WORLD, told(model)) > (
-        accuracy(WORLD, told(untouched)) - 0.02
-    )
+    assert accuracy(WORLD, told(model)) > (accuracy(WORLD, told(untouched)) - 0.02)
