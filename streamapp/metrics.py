@@ -45,6 +45,7 @@ GAUGES = {
     "model_alarms": "Turns undone by the guard before publishing, by contest.",
     "model_challenger_alarms": "Turns undone of the challenger alone, by contest.",
     "model_undone_examples": "Examples whose learning was undone, by contest.",
+    "model_stalemates": "Times nothing was accepted any more and models warmed anew, by contest.",
     "model_refused_values": "Feature values out of range, by contest.",
     "model_promotions": "Challengers that became champion, by contest.",
     "model_rollbacks": "Champions that went back to weights of an hour ago, by contest.",

@@ -4,7 +4,7 @@
 learned from, on trial. At the end of the turn the guard tries what it taught on earlier examples
 (`streamapp.learning.guard`): if the champion became worse, the turn is undone, all of it but the
 metrics; else it is accepted, which is what readers are told. A challenger that became worse is
-undone by itself.
+undone by itself. Where that never ends the models warm anew (`streamapp.learning.stalemate`).
 
 **The champion** is replaced, or goes back to older weights, when that is proven to be better
 (`streamapp.learning.verdicts`).
@@ -28,6 +28,7 @@ from streamapp.learning.negative_sampling import NegativeSampling
 from streamapp.learning.objectives import Objective
 from streamapp.learning.reservoir import Reservoir
 from streamapp.learning.staging import StagedFtrl
+from streamapp.learning.stalemate import Stalemate
 from streamapp.learning.verdicts import Status, Verdicts
 from streamapp.signals import Example, ModelMetrics
 
@@ -61,6 +62,7 @@ class Contest:
         self._sampling = NegativeSampling(objective.name, settings.negative_keep_rate)
         self._quality = ContestQuality(settings)
         self._verdicts = Verdicts(self.models, settings)
+        self._stalemate = Stalemate()
         self._turn = TurnState(self._verdicts.drift.snapshot())
         self._changed = False
         self._restored: ContestHead | None = None
@@ -170,8 +172,17 @@ class Contest:
         self.standing.alarms = [reason, reason]
         for model in self.models:
             model.undo(ends_ms, self.reservoir.share)
+        self._stalemate.undo(*self.reservoir.turn, ends_ms)
         self.reservoir.undo()
         self._verdicts.drift.restore(self._turn.drift)
+        if self._stalemate.is_lasting(self.champion.examples, ends_ms):
+            self._warm_anew(ends_ms)
+
+    def _warm_anew(self, ends_ms: int) -> None:
+        stalemate = self._stalemate
+        self._verdicts.warm_anew(stalemate.undone, stalemate.state.since_ms or 0, ends_ms)
+        stalemate.end()
+        self.reservoir.clear()
 
     def _accept(self, ends_ms: int) -> None:
         champion, challenger = self.champion, self.challenger
@@ -184,6 +195,7 @@ class Contest:
             self.counts.challenger_alarms += 1
             self.standing.alarms[1 - self.standing.champion] = f"undone at {ends_ms}: {wrong}"
             challenger.undo(ends_ms, share)
+        self._stalemate.accept(self._turn.examples)
         fresh = self.reservoir.accept()
         for model in self.models:
             model.hold(fresh)
@@ -248,6 +260,7 @@ class Contest:
             drift=verdicts.drift.snapshot(),
             turn=self._turn,
             duel_number=verdicts.duel.number,
+            stalemate=self._stalemate.state,
         )
 
     def restore(self, place: int, key: str, value: bytes | None) -> None:
@@ -290,5 +303,6 @@ class Contest:
         self.as_of_ms, self._turn = head.as_of_ms, head.turn
         self._sampling.keep_rate = head.keep_rate
         self._verdicts.ready(head)
+        self._stalemate.state = head.stalemate
         self._quality.restore_overall(head.overall, head.metrics)
         self.reservoir.restore(head.reservoir)

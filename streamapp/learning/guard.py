@@ -201,6 +201,13 @@ class Guard:
         if len(known) > _PER_SLOT * 2 * self._capacity:
             self._forget()
 
+    def clear(self) -> None:
+        """Hold nothing."""
+        self._filled[:] = False
+        self._places[:] = 0
+        self.milestone = Milestone()
+        self._forget()
+
     def _grow(self, size: int) -> None:
         if size > len(self._weights):
             self._weights = np.concatenate([self._weights, np.zeros(size)])

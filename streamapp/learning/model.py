@@ -129,6 +129,11 @@ class Model:
             indices = held.coordinates[self._place]
             self._guard.place(slot, indices, held.y, held.offset, self.ftrl.accepted)
 
+    def warm_anew(self) -> None:
+        """Give up what turns were tried on. Between turns only."""
+        self._guard.clear()
+        self.news = True
+
     def return_to_hour(self) -> None:
         """Go back to the weights of an hour ago. Between turns only."""
         self._change(self.ftrl.return_to_hour())

@@ -36,6 +36,7 @@ from streamapp.learning.states import (
     RateState,
     ReservoirState,
     Slot,
+    StalemateState,
 )
 
 VERSION = 2
@@ -127,7 +128,7 @@ class Counts(msgspec.Struct):
         alarms: turns that were undone, of both models, and `challenger_alarms` of the challenger.
         undone: examples in them.
         refused: feature values out of range.
-        promotions, rollbacks, drifts: how often.
+        promotions, rollbacks, drifts, stalemates: how often.
     """
 
     alarms: int = 0
@@ -137,6 +138,7 @@ class Counts(msgspec.Struct):
     promotions: int = 0
     rollbacks: int = 0
     drifts: int = 0
+    stalemates: int = 0
 
 
 class Standing(msgspec.Struct):
@@ -184,6 +186,7 @@ class ContestHead(msgspec.Struct, array_like=True):
     Attributes:
         as_of_ms: event time of its newest example.
         duel, duel_number: the present duel of champion and challenger, and which one it is.
+        stalemate: what was undone of late.
     """
 
     version: int
@@ -199,6 +202,7 @@ class ContestHead(msgspec.Struct, array_like=True):
     drift: DriftState
     turn: TurnState
     duel_number: int = 1
+    stalemate: StalemateState = msgspec.field(default_factory=StalemateState)
 
 
 encode = msgspec.json.Encoder().encode

@@ -41,6 +41,12 @@ class Reservoir:
         return len(self._held.keys() | self._pending.keys())
 
     @property
+    def turn(self) -> tuple[int, int]:
+        """Examples of this turn: without the outcome, having it."""
+        without, having = self._turn
+        return without, having
+
+    @property
     def share(self) -> float:
         """Share of the accepted examples that had the outcome."""
         total = sum(self._accepted)
@@ -74,6 +80,12 @@ class Reservoir:
     def undo(self) -> None:
         """Drop what the turn brought."""
         self._forget()
+
+    def clear(self) -> None:
+        """Drop everything. Between turns only."""
+        self._dirty |= self._held.keys()
+        self._held = {}
+        self._accepted = [0.0, 0.0]
 
     def _forget(self) -> None:
         self._dirty |= self._pending.keys()

@@ -77,6 +77,21 @@ class Milestone(msgspec.Struct, array_like=True):
     moved: float = 0.0
 
 
+class StalemateState(msgspec.Struct, array_like=True):
+    """What was undone and accepted of late; see `streamapp.learning.stalemate`.
+
+    Attributes:
+        since_ms: stream time of the first turn that was undone; None without one.
+        without, having: examples undone since, without the outcome and having it.
+        accepted: examples.
+    """
+
+    since_ms: int | None = None
+    without: int = 0
+    having: int = 0
+    accepted: int = 0
+
+
 class Slot(msgspec.Struct, array_like=True):
     """The row of a slot: what is held there, and what will be if the turn is accepted."""
 

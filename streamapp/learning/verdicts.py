@@ -11,6 +11,8 @@ costs what the rest of an hour taught, and one that gets harder every hour would
 **Drift.** When the champion's loss drifts, above what a constant loses, the challenger begins again
 from the champion's weights.
 
+**Stalemate.** When nothing is accepted any more, both warm anew (`streamapp.learning.stalemate`).
+
 Turns that are undone do not count.
 """
 
@@ -147,6 +149,16 @@ class Verdicts:
         place = self.standing.champion
         self.standing.said[place] = f"loss drifted at {at_ms}"
         self.standing.said[1 - place] = f"began again from the champion's weights at {at_ms}"
+        self._begin_anew()
+
+    def warm_anew(self, undone: int, since_ms: int, at_ms: int) -> None:
+        """The models warm anew, after so many examples were undone."""
+        self.counts.stalemates += 1
+        why = f"{undone} examples undone since {since_ms}, what they were tried on is given up"
+        self.standing.said = [f"warming anew at {at_ms}: {why}"] * 2
+        self.standing.alarms = [None, None]
+        for model in self.models:
+            model.warm_anew()
         self._begin_anew()
 
     def _begin_anew(self) -> None:

@@ -222,6 +222,7 @@ def _figures(contest: Contest) -> Iterable[Figure]:
         "model_alarms": counts.alarms,
         "model_challenger_alarms": counts.challenger_alarms,
         "model_undone_examples": counts.undone,
+        "model_stalemates": counts.stalemates,
         "model_refused_values": counts.refused,
         "model_promotions": counts.promotions,
         "model_rollbacks": counts.rollbacks,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamapp.errors import Rejection
+from streamapp.learning import stalemate
 from streamapp.learning.coordinate import sigmoid
 from streamapp.learning.duel import DuelSettings
 from streamapp.learning.guard import LEAST_HELD
@@ -182,6 +185,50 @@ def test_a_model_that_saw_one_label_only_is_no_champion(clicked):
     assert one.versions[-1]["status"] == "champion"
 
 
+def test_where_the_truth_was_undone_for_an_hour_it_is_learned_again():
+    one = Published(LearnerSettings(turn_ms=60_000))
+    for number in range(3_000):
+        viewer, item = f"b{number % 50}", f"i{number % 40}"
+        fake = example(0, clicked=True, example_id=f"p{number}:1", viewer_id=viewer, item_id=item)
+        one.teach([fake])
+    one.cut(10_000)
+    known, told, fooled = honest(200), 0, 0.0
+    for number, shown in enumerate(honest(6_000, 20_000, 1_000)):
+        one.teach([shown])
+        if number % 100 == 0:
+            one.cut(shown.labelled_at_ms)
+            if one.gauge("model_stalemates") == 0.0:
+                told = len(one.versions)
+                fooled = sum(map(one.probability, known)) / len(known)
+    one.cut(7_000_000)
+    assert fooled > 0.3
+    version = one.versions[told]
+    assert version["status"] == "warming"
+    assert version["reason"].startswith("warming anew at 37")
+    assert one.gauge("model_stalemates") == 1.0
+    assert one.versions[-1]["status"] == "champion"
+    assert sum(map(one.probability, known)) / len(known) < 0.07
+
+
+@pytest.mark.parametrize("clicked", [True, False], ids=["all-one", "all-zero"])
+def test_a_flood_of_one_label_makes_no_stalemate_however_long_it_lasts(history, clicked):
+    one = Published()
+    one.teach(history)
+    one.cut(41_000)
+    weights = dict(one.weights)
+    for second in range(0, 30 * 3_600, 120):
+        flood = [
+            example(41_000 + second * 1_000, clicked=clicked, example_id=f"p{second}/{n}:1")
+            for n in range(100)
+        ]
+        one.teach(flood)
+        one.cut(42_000 + second * 1_000)
+    assert one.gauge("model_stalemates") == 0.0
+    assert one.versions[-1]["status"] == "champion"
+    if clicked:
+        assert one.weights == weights
+
+
 def test_what_was_undone_is_nothing_that_later_turns_are_judged_by(history):
     one = Published()
     one.teach(history)
@@ -287,6 +334,15 @@ def eventful(seed: int) -> list[Example]:
     return examples
 
 
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Let a stalemate be lasting soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stalemate, "HOUR_MS", 200)
+        patch.setattr(stalemate, "LEAST_HELD", 2)
+        yield
+
+
 def play(
     settings: LearnerSettings, examples: list[Example], cuts: list[bool], kills: list[bool]
 ) -> tuple[Learner, Rows]:
@@ -321,17 +377,21 @@ def play(
 )
 def test_a_learner_killed_at_random_ends_as_one_that_never_was(case, seed, cuts, kills):
     examples = eventful(seed)
-    undisturbed, _ = play(case, examples, [False], [False])
-    restarted, rows = play(case, examples, cuts, kills)
+    with impatient():
+        undisturbed, _ = play(case, examples, [False], [False])
+        restarted, rows = play(case, examples, cuts, kills)
     assert seen(restarted) == seen(undisturbed)
     assert restarted.rows == len(rows)
 
 
 def test_the_eventful_history_has_events():
-    totals = dict.fromkeys(("alarms", "challenger_alarms", "promotions", "rollbacks", "drifts"), 0)
+    totals = dict.fromkeys(
+        ("alarms", "challenger_alarms", "promotions", "rollbacks", "drifts", "stalemates"), 0
+    )
     judged = 0
     for case, seed in itertools.product((GUARDED, UNGUARDED), range(4)):
-        one, _ = play(case, eventful(seed), [True], [False])
+        with impatient():
+            one, _ = play(case, eventful(seed), [True], [False])
         for contest in one._contests.values():
             for name in totals:
                 totals[name] += getattr(contest.counts, name)
