@@ -2,7 +2,8 @@
 
 Of each segment and objective it is the one whose record is the newest with status champion or
 rolled_back, once the reader's copy of it holds the epoch that record names, or a later one. Until
-then, and while a new champion's weights are still on their way, it is the one before.
+then, and while a new champion's weights are still on their way, it is the one before. One that is
+warming is not used, nor any more if it was before it began to warm anew.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class Switch:
         }
 
     def _still_there(self, role: Role, model: str, epoch_of: Callable[[str], int]) -> bool:
-        if model in self._versions and epoch_of(model) > 0:
+        version = self.get(model)
+        if version is not None and version.status != "warming" and epoch_of(model) > 0:
             return True
         del self._in_use[role]
         return False

@@ -43,6 +43,16 @@ def test_models_of_another_status_do_not_serve(status):
     assert served(state) == {}
 
 
+def test_a_champion_that_warms_anew_serves_no_more_until_it_is_champion_again():
+    author, state = Author("a"), State()
+    feed(state, [*author.publish({1: 0.5}), author.version()])
+    assert served(state) == {"click": ("a", 1)}
+    feed(state, [*author.publish({1: 0.25}), author.version("warming")])
+    assert served(state) == {}
+    feed(state, [*author.publish({1: 0.125}), author.version()])
+    assert served(state) == {"click": ("a", 3)}
+
+
 def test_a_champion_that_was_rolled_back_serves_its_new_epoch():
     author, state = Author("a"), State()
     feed(state, [*author.publish({1: 0.5}), author.version()])
