@@ -68,7 +68,11 @@ def _add_workers(commands: Subparsers) -> None:
     worker = _add(commands, "worker", _worker, "run one worker of a role until SIGTERM")
     worker.add_argument("role", choices=("ingest", "signals", "learn"), help="what it works on")
     worker.add_argument(
-        "--web-port", type=_count, metavar="P", help="of /metrics and /health; else a free one"
+        "--web-port",
+        type=_port,
+        default=0,
+        metavar="P",
+        help="of /metrics and /health; 0: a free one (0)",
     )
     up = _add(commands, "up", _up, "run all roles on this machine until interrupted")
     up.add_argument(
@@ -240,6 +244,12 @@ def _days(ms: int) -> str:
 def _count(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a whole number below 65,536")
     return int(text)
 
 

@@ -61,6 +61,8 @@ GAUGES = {
     " viewer had come before them.",
     "crowded_impressions": "Impressions since the start that gave no example: their viewer had too"
     " many slates open already.",
+    "crowded_completions": "Slates since the start that gave no example of what was played: their"
+    " viewer had too many that waited for one already.",
     "verdicts": "Changes of trust since the start, by the trust come to, once for each reason.",
 }
 

@@ -44,7 +44,7 @@ BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Between attempts to reach the brokers at start; the last one repeats."""
 
 
-def run(name: str, settings: Settings, web_port: int | None) -> int:
+def run(name: str, settings: Settings, web_port: int) -> int:
     """Run a worker until SIGTERM or SIGINT; returns the exit code.
 
     Raises:
@@ -54,7 +54,7 @@ def run(name: str, settings: Settings, web_port: int | None) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     gc.set_threshold(*COLLECT_AFTER)
-    worker = Worker(role(name), settings, web_port or 0)
+    worker = Worker(role(name), settings, web_port)
     return asyncio.run(worker.run())
 
 

@@ -16,7 +16,8 @@ then of what was begun + 30 min. Durations count up to 12 hours, and unknown one
 playback comes to by then are the labels; heartbeats after that count in signals only.
 
 What waits is kept in the examples' final form, but for the labels: one changelog row a slate. Of
-one viewer at most `MOST` slates wait; when there are more, further ones give no such examples.
+one viewer at most `MOST` slates wait; when there are more, further ones give no such examples,
+which is counted.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from streamapp.features.playbacks import IDLE_MS, Playback
 KIND = b"c"
 """First byte of the changelog key; the slate's 8-byte key and the viewer's id follow."""
 
-MOST = 50
+MOST = 500
 LONGEST_MS = 12 * HOUR_MS
 """Durations beyond it wait no longer: well below the time that playbacks are remembered for."""
 

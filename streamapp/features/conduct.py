@@ -75,6 +75,8 @@ class Outcome:
             come before them.
         crowded_impressions: those that give none, because `MAX_OPEN` slates of their viewer were
             open.
+        crowded_completions: slates that give no examples of what was played, because too many of
+            their viewer wait for that.
     """
 
     deltas: ItemDeltas = field(default_factory=ItemDeltas)
@@ -86,6 +88,7 @@ class Outcome:
     timers: Timers = field(default_factory=Timers)
     late_impressions: int = 0
     crowded_impressions: int = 0
+    crowded_completions: int = 0
 
 
 class Conduct:
@@ -119,7 +122,7 @@ class Conduct:
         self._parameters = parameters
         self._grace_ms = grace_ms
         self._longest_window_ms = longest_window_ms
-        self._ids_kept_ms = max(WITHIN_MS, grace_ms)
+        self._ids_kept_ms = WITHIN_MS + grace_ms  # a late event may repeat one as much earlier
         self._playbacks_kept_ms = MEMORY_MS + grace_ms
 
     def is_new(self, viewer: Viewer, key: bytes, time_ms: int, stream_ms: int) -> bool:
@@ -375,6 +378,8 @@ class Conduct:
         waiting = awaited(viewer_id, slate, said, over_ms, outcome.segment_by)
         if outcome.completions.add(viewer_id, key, waiting):
             outcome.timers.set((over_ms, viewer_id, key, "completion", ""))
+        else:
+            outcome.crowded_completions += 1
 
     def completions_due(self, viewer: Viewer, key: bytes) -> None:
         """Give the examples of a slate's playbacks, but of those that count no more."""

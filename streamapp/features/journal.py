@@ -13,13 +13,16 @@ from zlib import crc32
 
 from mypy_extensions import mypyc_attr
 
-from streamapp.features.decay import HOUR_MS
+from streamapp.features.decay import HOUR_MS, MINUTE_MS
 from streamapp.features.packed import find
 from streamapp.features.recent import CLICK
 from streamapp.features.slates import ATTRIBUTION_MS
 
 REQUEST_MS: Final = 6 * HOUR_MS
 """How far back a click with a request_id looks for its impression."""
+
+REFORMULATION_MS: Final = MINUTE_MS
+"""Within so long after a search another query takes its place, unless there was a click between."""
 
 MAX_KEPT: Final = 1_000
 """Impressions kept of a viewer, and actions; when there are more the first ones go."""
@@ -242,11 +245,12 @@ class Journal:
 
         Args:
             since_ms: stream time less how late an event may be; impressions are kept longer, by
-                as much as a click reaches back.
+                as much as a click reaches back, and actions by as much as a search does.
         """
         while len(self.shown) > 0 and _TIME.unpack_from(self.shown)[0] < since_ms - REQUEST_MS:
             self._drop_shown()
-        while len(self.acted) > 0 and _TIME.unpack_from(self.acted)[0] < since_ms:
+        acted_ms = since_ms - REFORMULATION_MS
+        while len(self.acted) > 0 and _TIME.unpack_from(self.acted)[0] < acted_ms:
             self._drop_acted()
 
     def _name(self, number: int, query: str) -> None:

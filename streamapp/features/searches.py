@@ -29,15 +29,18 @@ from collections import Counter
 from itertools import pairwise
 
 from streamapp.events import Click, Impression
-from streamapp.features.decay import MINUTE_MS
 from streamapp.features.item_names import ItemNames, unpacked
-from streamapp.features.journal import Clicked, Journal, Shown, Slots, request_tag
+from streamapp.features.journal import (
+    REFORMULATION_MS,
+    Clicked,
+    Journal,
+    Shown,
+    Slots,
+    request_tag,
+)
 from streamapp.features.queries import normalised
 from streamapp.features.query_deltas import QueryDeltas
 from streamapp.features.recent import CLICK
-
-REFORMULATION_MS = MINUTE_MS
-"""Within so long after a search another query takes its place."""
 
 _Reformulated = Counter[tuple[str, int]]
 """Searches given up, by query and the time of the search that took their place."""

@@ -9,8 +9,9 @@
 
 Kept for each item: its counters, its first and newest event time, the catalog fields as last
 published, and the sketch, which has a row of its own as it changes seldom. An item nobody touched
-for 60 days is forgotten; one deleted from the catalog at once. Which of them trend, and which
-lists have news, says `streamapp.features.trending`.
+for 60 days is forgotten. One deleted from the catalog is forgotten at once, and what is still to
+come of it, such as the ends of playbacks, counts for nothing: it begins anew when the catalog has
+it again. Which items trend, and which lists have news, says `streamapp.features.trending`.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class _ItemRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     first_ms: int
     sums: bytes
     published: _Joined
+    deleted: bool = False
 
 
 class _ViewersRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -143,8 +145,10 @@ class Items:
         self._catalog = catalog
         self._parameters = parameters
         self._items: dict[str, _Item] = {}
+        self._deleted: dict[str, int] = {}  # from the catalog, with the newest event time
         self._expiry = Expiry(settings.idle_ms)
         self._touched: dict[str, None] = {}
+        self._gone: dict[str, None] = {}  # whose signals go
         self._met: dict[str, None] = {}
         self._restored: dict[str, bytes] = {}
         self._rising = Rising(self._lists_of, self._watches)
@@ -158,6 +162,8 @@ class Items:
         """Add a delta to the item's counters."""
         item = self._items.get(event.item_id)
         if item is None:
+            if event.item_id in self._deleted:
+                return
             item = self._add(event)
             self._rising.touch(event.item_id)
         else:
@@ -193,18 +199,26 @@ class Items:
 
     def _expire(self, item_id: str, stream_time_ms: int) -> None:
         item = self._items.get(item_id)
-        if item is None:
+        as_of_ms = self._deleted.get(item_id) if item is None else item.as_of_ms
+        if as_of_ms is None:
             return
-        if self._expiry.due_ms(item.as_of_ms) > stream_time_ms:
-            self._expiry.add(item_id, item.as_of_ms)
-            return
-        self._forget(item_id)
+        if self._expiry.due_ms(as_of_ms) > stream_time_ms:
+            self._expiry.add(item_id, as_of_ms)
+        elif item is None:
+            self._revive(item_id)
+        else:
+            self._forget(item_id)
 
     def _forget(self, item_id: str) -> None:
         item = self._items.pop(item_id)
         if item.viewers:
             self._met[item_id] = None
         self._rising.forget(item.published.category)
+        self._touched[item_id] = self._gone[item_id] = None
+
+    def _revive(self, item_id: str) -> None:
+        """Forget that an item was deleted."""
+        del self._deleted[item_id]
         self._touched[item_id] = None
 
     def follow(self, topic: str, key: str) -> None:
@@ -213,11 +227,14 @@ class Items:
         if item is not None:
             self._rising.touch(key)
             self._compare(key, item)
+        elif topic == CATALOG and key in self._deleted and self._join(key) != _UNKNOWN:
+            self._revive(key)
 
     def _compare(self, item_id: str, item: _Item) -> None:
         joined = self._join(item_id)
         if joined == _UNKNOWN != item.published:
             self._forget(item_id)
+            self._deleted[item_id] = item.as_of_ms
         elif joined != item.published:
             self._touched[item_id] = None
 
@@ -240,16 +257,18 @@ class Items:
     def cut(self, cut: Cut) -> Iterable[Row]:
         """Publish the items that were touched, and write their rows."""
         touched, self._touched = self._touched, {}
+        gone, self._gone = self._gone, {}
         rows: list[Row] = []
         for item_id in touched:
             item = self._items.get(item_id)
-            if item is None:
-                cut.emit(SIGNALS, item_id, None)
-                rows.append((_row_key(item_id), None))
+            if item is not None:
+                item.published = self._join(item_id)
+                cut.emit(SIGNALS, item_id, _encode(self._signal(item_id, item, cut)))
+                rows.append((_row_key(item_id), _row_value(item)))
                 continue
-            item.published = self._join(item_id)
-            cut.emit(SIGNALS, item_id, _encode(self._signal(item_id, item, cut)))
-            rows.append((_row_key(item_id), _row_value(item)))
+            if item_id in gone:
+                cut.emit(SIGNALS, item_id, None)
+            rows.append((_row_key(item_id), _deleted_row(self._deleted.get(item_id))))
         self._report(cut)
         return rows + self._viewers_rows() + self._news_rows()
 
@@ -305,10 +324,13 @@ class Items:
             if key[:1] == _VIEWERS:
                 self._restored[item_id] = b"" if value is None else _decode_viewers(value).sketch
                 continue
-            if value is None:
+            self._deleted.pop(item_id, None)
+            row = None if value is None else _decode_row(value)
+            if row is None or row.deleted:
                 self._items.pop(item_id, None)
+                if row is not None:
+                    self._deleted[item_id] = row.as_of_ms
                 continue
-            row = _decode_row(value)
             counters = DecayedCounters.from_bytes(row.sums, row.landmark_ms)
             self._items[item_id] = _Item(counters, row.as_of_ms, row.first_ms, row.published)
 
@@ -321,6 +343,9 @@ class Items:
             self._rising.hold(item_id)
             self._expiry.add(item_id, item.as_of_ms)
             self._compare(item_id, item)
+        for item_id, as_of_ms in list(self._deleted.items()):
+            self._expiry.add(item_id, as_of_ms)
+            self.follow(CATALOG, item_id)
 
     @property
     def rows(self) -> int:
@@ -342,6 +367,13 @@ def _viewers_row(item: _Item | None) -> bytes | None:
     if item is None or not item.viewers:
         return None
     return _encode(_ViewersRow(_ROW_VERSION, item.viewers))
+
+
+def _deleted_row(as_of_ms: int | None) -> bytes | None:
+    """Return the row of an item that was deleted, if that is still to be known."""
+    if as_of_ms is None:
+        return None
+    return _encode(_ItemRow(_ROW_VERSION, 0, as_of_ms, 0, b"", _UNKNOWN, deleted=True))
 
 
 def _row_value(item: _Item) -> bytes:

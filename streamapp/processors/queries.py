@@ -6,7 +6,7 @@
                     └──▶ its items: impressions, expected clicks, clicks ──▶ the best 50
 
 Kept for each normalised query: its counters, its first and newest event time, and its items (at
-most 250, see `streamapp.features.query_items`). A query without events for 7 days is forgotten.
+most 250, see `streamapp.features.query_items`). A query without events for 30 days is forgotten.
 
 `velocity` is that of the items (`streamapp.features.rates.velocity`) over searches: (a + 20)/(b +
 20), a and b the searches per 6 h that the 30 min and the 6 h counter see; a hot query has more
@@ -92,7 +92,7 @@ class QueriesSettings:
         idle_ms: a query without events for so long (to the hour) is forgotten.
     """
 
-    idle_ms: int = 7 * DAY_MS
+    idle_ms: int = 30 * DAY_MS
 
 
 class Queries:

@@ -72,6 +72,8 @@ SECOND_MS = 1_000
 MAKE_EVERY_MS = SHARDS * SECOND_MS
 """Stream time from one time to the next at which an item's list may be made."""
 
+REFRESH_MS = 15 * MINUTE_MS
+
 _encode = msgspec.json.Encoder().encode
 _decode_delta = decoder(PairDelta, PAIRS)
 
@@ -101,7 +103,7 @@ class SimilarSettings:
     kept: int = neighbours.LIMIT
     told_growth: float = 1.5
     news: float = 1.2
-    refresh_ms: int = 15 * MINUTE_MS
+    refresh_ms: int = REFRESH_MS
     idle_ms: int = 14 * DAY_MS
 
 

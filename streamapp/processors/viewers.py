@@ -345,6 +345,7 @@ class Viewers:
             "erased_events": float(self.erased),
             "late_impressions": float(self.late_impressions),
             "crowded_impressions": float(self.crowded_impressions),
+            "crowded_completions": float(self._outcome.crowded_completions),
         }
 
     def labelled_gauges(self) -> list[Figure]:

@@ -9,7 +9,8 @@
 
 An event is processed in the order of event time across the files, as `streamapp.engine.merge`
 does it live; a catalog line before the events of its time. Whenever the next line lies in
-another step of stream time a cut is taken.
+another step of stream time a cut is taken. After the last event catalog lines go on in their order
+while stream time, which is that of events, does not; then it passes until all windows have closed.
 
 **Parameters** are in force from their own time on. With a control.parameters file they are what
 it says, as they were live: what the replay itself estimates is written and not used. Without one
@@ -41,9 +42,9 @@ from streamapp.features.playbacks import IDLE_MS
 from streamapp.processors.base import Cut
 from streamapp.processors.candidates import SETTLE_MS
 from streamapp.processors.estimators import LEAD_MS
-from streamapp.processors.similar import MAKE_EVERY_MS
+from streamapp.processors.similar import MAKE_EVERY_MS, REFRESH_MS
 from streamapp.processors.viewers import Viewers
-from streamapp.replay.files import CATALOG, PARAMETERS, Directory, Line
+from streamapp.replay.files import CATALOG, ERASURES, PARAMETERS, Directory, Line
 from streamapp.settings import Settings
 
 STEP_MS = 1_000
@@ -125,14 +126,18 @@ class Stages:
         try:
             changed = self._views.update(topic, key, line.value)
         except Rejection as rejection:
-            self.rejected[rejection.reason] += 1
-            cut = Cut(self.stream_time_ms, self.stream_time_ms)
-            Refused(topic, 0, line, rejection).emit(cut)
-            self._emit(cut)
+            self.refuse(topic, line, rejection)
             return
         for role, task in self._stages if changed else ():
             if topic in role.broadcasts:
                 task.follow(topic, key)
+
+    def refuse(self, topic: str, line: Line, rejection: Rejection) -> None:
+        """Send a line that cannot be used to events.rejected."""
+        self.rejected[rejection.reason] += 1
+        cut = Cut(self.stream_time_ms, self.stream_time_ms)
+        Refused(topic, 0, line, rejection).emit(cut)
+        self._emit(cut)
 
     def cut(self) -> None:
         """Cut the first task, and hand what comes out down to the last."""
@@ -171,7 +176,7 @@ class Stages:
             complete_ms = max(viewers.complete_ms for viewers in self._viewers)
             if complete_ms:
                 self._pass(complete_ms + 1 - self.stream_time_ms)
-            for ms in (SETTLE_MS, MAKE_EVERY_MS, 1):
+            for ms in (SETTLE_MS, MAKE_EVERY_MS, REFRESH_MS + MAKE_EVERY_MS, 1):
                 self._pass(ms)
 
     def _pass(self, ms: int) -> None:
@@ -197,6 +202,8 @@ class Cascade(Stages):
 
     def run(self) -> Iterator[None]:
         """Run to the end; yields again and again, for whoever shows how far it is."""
+        for line, rejection in self._directory.refused:
+            self.refuse(ERASURES, line, rejection)
         for line in self._directory.parameters():
             self.learn_of(PARAMETERS, line)
         catalog = iter([*self._directory.catalog(), (NO_BOUND, Line(0, -1, None, None))])
@@ -210,9 +217,12 @@ class Cascade(Stages):
                 self.cut()
                 if next_ms == NO_BOUND:
                     break
-                self.pass_gap(next_ms)
+                if head_ms != NO_BOUND:  # stream time is that of events
+                    self.pass_gap(next_ms)
                 until_ms = (next_ms // STEP_MS + 1) * STEP_MS - 1
             if known_ms <= head_ms:
+                if known.value is None:  # what came before concerns an item that is still there
+                    self.cut()
                 self.learn_of(CATALOG, known)
                 known_ms, known = next(catalog)
             else:

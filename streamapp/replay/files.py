@@ -5,7 +5,7 @@ is judged by it, and it is when a catalog line became known. A line `{"key": …
 is a deletion. Empty lines say nothing.
 
 privacy.erasures come before anything else: what a viewer did up to `requested_at_ms` is as if it
-had never been written, be it usable or not.
+had never been written, be it usable or not. Files of topics that nothing reads yet are left alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SUFFIX = ".jsonl"
 CATALOG, PARAMETERS, ERASURES = "catalog.items", "control.parameters", "privacy.erasures"
 EVENTS = tuple(topic for topic in ROLES["ingest"].inputs if topic != ERASURES)
 TOPICS = (*EVENTS, CATALOG, PARAMETERS, ERASURES)
+_LEFT_ALONE = {"catalog.creators", "quality.verdicts"}
 
 
 class Line(NamedTuple):
@@ -76,6 +77,7 @@ class Directory:
     Attributes:
         lines: read so far, by topic.
         erased: of these, how many were left out because of privacy.erasures.
+        refused: lines of privacy.erasures that cannot be used.
 
     Raises:
         ConfigurationError: naming what is missing, unknown or unusable.
@@ -86,6 +88,7 @@ class Directory:
         self.erased = 0
         self._sort = sort
         self._files = _files(path)
+        self.refused: list[tuple[Line, Rejection]] = []
         self._erasures = dict(self._read_erasures())
 
     def events(self, topic: str) -> Iterator[Line]:
@@ -151,12 +154,15 @@ class Directory:
             return
         with path.open("rb") as file:
             for number, raw in enumerate(file, 1):
-                if not raw.strip() or _is_deletion(raw):
+                value = raw.rstrip(b"\r\n")
+                if not value.strip() or _is_deletion(value):
                     continue  # a deletion tidies the topic up; it brings no events back
+                self.lines[ERASURES] += 1
                 try:
-                    erasure = decode_erasure(raw)
+                    erasure = decode_erasure(value)
                 except Rejection as rejection:
-                    raise ConfigurationError(f"{path}:{number}: {rejection}") from None
+                    self.refused.append((Line(number, -1, None, value), rejection))
+                    continue
                 requested_ms = max(erasure.requested_at_ms, latest.get(erasure.viewer_id, 0))
                 latest[erasure.viewer_id] = requested_ms
         yield from latest.items()
@@ -166,7 +172,9 @@ def _files(path: Path) -> dict[str, Path]:
     """Return the files to replay by topic."""
     if not path.is_dir():
         raise ConfigurationError(f"{path} is no directory")
-    found = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    left_alone = {topic + SUFFIX for topic in _LEFT_ALONE}
+    entries = (entry for entry in sorted(path.iterdir()) if entry.name not in left_alone)
+    found = [entry for entry in entries if not entry.name.startswith(".")]
     files = {entry.name.removesuffix(SUFFIX): entry for entry in found if entry.is_file()}
     files = {topic: file for topic, file in files.items() if file.name == f"{topic}{SUFFIX}"}
     readable = {topic: file for topic, file in files.items() if topic in TOPICS}

@@ -38,7 +38,7 @@ def test_the_command_line_alone_names_every_command(capsys):
             "engine.worker",
             (("ingest", Settings(), 99), {}),
         ),
-        (["worker", "learn"], "engine.worker", (("learn", Settings(), None), {})),
+        (["worker", "learn"], "engine.worker", (("learn", Settings(), 0), {})),
         (["up", "--processes", "3"], "supervisor", ((Settings(), 3), {})),
         (
             ["demo", "--seconds", "5", "--rate", "9.5"],
@@ -87,6 +87,8 @@ def test_arguments_reach_the_implementation(argv, target, expected, monkeypatch)
         [],
         ["topics"],
         ["worker", "sleep"],
+        ["worker", "learn", "--web-port", "65536"],
+        ["worker", "learn", "--web-port", "-1"],
         ["up", "--processes", "0"],
         ["demo", "--seconds", "nan"],
         ["demo", "--rate", "-1"],

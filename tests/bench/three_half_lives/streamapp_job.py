@@ -136,7 +136,7 @@ def main() -> int:
         partitions=wiring.partitions,
         log_level="WARNING",
     )
-    return worker.run(ROLE, settings, None)
+    return worker.run(ROLE, settings, 0)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ the slates that they are shown next. An arm learns from its own viewers only.
 `streamapp.demo.arms` says what the arms are. They log the features they ranked by, so each model
 learns from what its arm knew.
 
-Tastes and items drift at the stated rates; 0 is the control, and the sweep gives the lift in
-between from fewer seeds. A longer warm-up leaves less to learn while it counts. Written are the
-table, the runs it is made of, and a picture of the lift against the drift rate. A run takes half a
-minute or so; `--processes` makes several at a time, and `--go-on` goes on where an interrupted
-command was.
+Tastes and items drift at the stated rates, and the sweep gives the lift at others from fewer seeds.
+Written are the table, the runs it is made of, and a picture of the lift against the drift rate. A
+run takes half a minute or so; `--processes` makes several at a time, and `--go-on` goes on where an
+interrupted command was.
+
+The control is `--seeds 20 --drifts 0 --sweep '' --warm-up 24 --to deploy/evaluation/control`: no
+drift, and a warm-up that leaves nothing to learn while it counts.
 """
 
 from __future__ import annotations
@@ -68,10 +70,12 @@ def lines(results: Results) -> Iterator[Line]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.evaluation.closed_loop")
-    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="1 to N (20)")
-    parser.add_argument("--drifts", default="0,0.9", metavar="D,…", help="rates an hour (0,0.9)")
+    parser.add_argument("--seeds", type=int, default=40, metavar="N", help="1 to N (40)")
+    parser.add_argument("--drifts", default="0.9", metavar="D,…", help="rates an hour (0.9)")
     parser.add_argument("--sweep-seeds", type=int, default=8, metavar="N", help="1 to N (8)")
-    parser.add_argument("--sweep", default="0.3,0.6,1.2", metavar="D,…", help="rates in between")
+    parser.add_argument(
+        "--sweep", default="0,0.3,0.6,1.2", metavar="D,…", help="other rates (0,0.3,0.6,1.2)"
+    )
     parser.add_argument(
         "--warm-up", type=float, default=6.0, metavar="H", help="hours before it counts (6)"
     )

@@ -4,6 +4,7 @@ from streamapp.features.decay import DAY_MS, MINUTE_MS
 from streamapp.features.item_names import packed
 from streamapp.features.journal import (
     MAX_KEPT,
+    REFORMULATION_MS,
     REQUEST_MS,
     Clicked,
     Journal,
@@ -107,7 +108,9 @@ def test_what_no_event_may_concern_any_more_is_forgotten() -> None:
     add_shown(journal, shown(1), [A, B])
     add_click(journal, clicked(0)._replace(query="q"))
     add_click(journal, clicked(1))
-    journal.forget(START + 1)
+    journal.forget(START + REFORMULATION_MS)
+    assert len(journal.clicked(0, START + DAY_MS)) == 2
+    journal.forget(START + REFORMULATION_MS + 1)
     assert len(journal.clicked(0, START + DAY_MS)) == 1
     assert len(journal.searches(0, START + DAY_MS)) == 1
     journal.forget(START + REQUEST_MS + 1)

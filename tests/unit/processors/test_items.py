@@ -131,15 +131,34 @@ def test_catalog_records_of_items_nobody_touched_publish_nothing() -> None:
     assert bench.published() == {}
 
 
-def test_an_item_deleted_from_the_catalog_is_deleted_with_its_row() -> None:
+def test_an_item_deleted_from_the_catalog_is_deleted_and_what_is_still_to_come_of_it() -> None:
     bench = Bench()
     bench.known("i")
     bench.delta("i", clicks=1)
     bench.published()
     bench.unknown("i")
     assert bench.published() == {"i": None}
-    assert dict(bench.stage.log)[b"ii"] is None
+    bench.delta("i", START + 1, closed=1, ratio_n=1)
+    bench.stage.kill()
+    bench.delta("i", START + 2, closed=1, ratio_n=1)
+    assert bench.published() == {}
     assert bench.stage.processor.rows == 0
+
+
+def test_that_an_item_was_deleted_is_known_until_it_would_have_been_forgotten() -> None:
+    bench = Bench()
+    bench.known("i")
+    bench.delta("i", clicks=1)
+    bench.published()
+    bench.unknown("i")
+    bench.published()
+    bench.stage.kill()
+    bench.stage.processor.advance(START + 60 * DAY - HOUR)
+    assert bench.published() == {}
+    assert dict(bench.stage.log)[b"ii"] is not None
+    bench.stage.processor.advance(START + 60 * DAY + HOUR)
+    assert bench.published() == {}
+    assert dict(bench.stage.log)[b"ii"] is None
 
 
 def test_an_item_that_comes_back_begins_anew() -> None:
@@ -149,9 +168,11 @@ def test_an_item_that_comes_back_begins_anew() -> None:
     bench.published()
     bench.unknown("i")
     bench.delta("i", START + 1, clicks=1)
+    bench.known("i")
+    bench.delta("i", START + 2, clicks=1)
     signal = bench.published()["i"]
     assert signal is not None
-    assert (signal.counters["clicks"].total, signal.status) == (1, None)
+    assert (signal.counters["clicks"].total, signal.status) == (1, "active")
 
 
 def test_an_item_the_catalog_never_knew_is_not_deleted_by_it() -> None:
@@ -258,6 +279,7 @@ def test_an_item_that_comes_back_has_none_of_its_former_viewers(compact: Compact
     bench.seen_by("i", "v1", "v2")
     bench.published()
     bench.unknown("i")
+    bench.known("i")
     bench.delta("i", impressions=1)
     assert bench.viewers("i") == 0
     bench.stage.kill(compact)

@@ -188,13 +188,27 @@ def test_a_query_that_is_suddenly_searched_is_hot() -> None:
     assert pipeline.last("signals.queries")["kim"]["velocity"] > 5
 
 
-def test_a_query_nobody_searches_for_a_week_is_forgotten() -> None:
+def test_a_search_that_comes_late_finds_the_click_before_it() -> None:
+    events = [
+        searched("e1", 0, "kim", "a"),
+        clicked("c1", 10, "a"),
+        searched("e2", 86_420, None, "z", viewer_id="w"),
+        searched("e3", 30, "chi", "b"),
+    ]
+    pipeline = Pipeline()
+    pipeline.play(events)
+    rows = pipeline.last("signals.queries")
+    assert rows["chi"]["counters"]["searches"]["total"] == 1
+    assert rows["kim"]["counters"]["reformulations"]["total"] == 0
+
+
+def test_a_query_nobody_searches_for_a_month_is_forgotten() -> None:
     pipeline = Pipeline()
     pipeline.play([searched("e1", 0, "kim", "a"), searched("e2", 86_400, "chi", "a")])
     pipeline.queries.kill(compacted)
-    pipeline.advance(START + 7 * DAY - HOUR)
+    pipeline.advance(START + 30 * DAY - HOUR)
     assert set(pipeline.last("signals.queries")) == {"kim", "chi"}
-    pipeline.advance(START + 7 * DAY + HOUR)
+    pipeline.advance(START + 30 * DAY + HOUR)
     assert set(pipeline.last("signals.queries")) == {"chi"}
     assert pipeline.emitted["signals.queries"][-1] == ("kim", None)
     assert pipeline.queries.log[-1] == (b"qkim", None)

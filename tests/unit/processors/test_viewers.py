@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from streamapp.errors import Rejection
+from streamapp.features.completions import MOST
 from streamapp.features.slates import MAX_OPEN
 from streamapp.features.viewer import FEWEST_STEPS
 from streamapp.features.viewer_store import MOST_STEPS
@@ -167,6 +168,23 @@ def test_of_more_slates_than_a_viewer_may_have_open_the_last_give_no_examples() 
     assert examples(pipeline)["a"] is False
 
 
+def test_of_more_slates_than_may_wait_for_their_playbacks_the_last_give_no_completions() -> None:
+    pipeline = Pipeline(settings())
+    for number in range(MOST + 2):
+        began = 3 * number
+        pipeline.play(
+            [
+                shown(f"e{number}", began, f"i{number}"),
+                watched(f"w{number}", began + 1, 0, item_id=f"i{number}", playback_id=f"p{number}"),
+            ]
+        )
+    pipeline.advance(at(3 * MOST + 100))
+    assert viewers(pipeline).gauges()["crowded_completions"] == 2.0
+    pipeline.advance(at(4 * 60 * 60))
+    given = [row for row in pipeline.records("training.examples") if row["kind"] == "completion"]
+    assert [row["item_id"] for row in given] == [f"i{number}" for number in range(MOST)]
+
+
 def test_an_impression_after_a_later_event_of_its_viewer_gives_no_example() -> None:
     pipeline = Pipeline(settings())
     pipeline.play([acted("c1", 5, "a"), shown("e1", 4, "a"), shown("e2", 5, "b")])
@@ -288,16 +306,21 @@ def test_an_event_id_is_the_viewers_own() -> None:
     assert totals(pipeline, "a") == {"clicks": 2}
 
 
-def test_event_ids_are_remembered_for_a_day_of_stream_time_and_as_long_as_events_may_be_late() -> (
-    None
-):
+def test_event_ids_are_remembered_for_a_day_and_as_long_as_events_may_be_late() -> None:
     day = 24 * 60 * 60
-    for grace_ms, second in ((HOUR, 1), (2 * DAY, 2)):
-        pipeline = Pipeline(settings(grace_ms=grace_ms))
-        pipeline.play([acted("c", 0, "a"), acted("d", day * second, "a"), acted("c", 0, "a")])
+    for grace_ms in (HOUR, 2 * DAY):
+        pipeline, over = Pipeline(settings(grace_ms=grace_ms)), day + grace_ms // 1_000
+        pipeline.play([acted("c", 0, "a"), acted("d", over, "a"), acted("c", 0, "a")])
         assert viewers(pipeline).duplicates == 1
-        pipeline.play([acted("f", day * second + 1, "a"), acted("c", 0, "a")])
+        pipeline.play([acted("f", over + 1, "a"), acted("c", 0, "a")])
         assert viewers(pipeline).duplicates == 1
+
+
+def test_a_late_event_with_the_id_of_one_a_day_earlier_is_a_duplicate() -> None:
+    pipeline, hour = Pipeline(settings(grace_ms=DAY)), 60 * 60
+    pipeline.play([acted("c", 0, "a"), acted("d", 40 * hour, "a"), acted("c", 23 * hour, "a")])
+    assert viewers(pipeline).duplicates == 1
+    assert totals(pipeline, "a")["clicks"] == 2
 
 
 def test_follow_counts_for_no_item_and_is_remembered() -> None:

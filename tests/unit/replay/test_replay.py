@@ -13,7 +13,7 @@ import pytest
 
 from streamapp import replay
 from streamapp.cli import main
-from streamapp.errors import ConfigurationError, ProcessorFailed
+from streamapp.errors import ProcessorFailed
 from streamapp.processors.anomalies import AnomaliesSettings
 from streamapp.processors.viewers import Viewers
 from streamapp.settings import Settings
@@ -213,8 +213,43 @@ def test_a_catalog_line_counts_from_its_time_on_and_before_the_events_of_that_ti
     source = write(tmp_path / "in", events_impressions=shown, catalog_items=lines)
     target = run(source, tmp_path / "out")
     assert categories(target) == ["first", "second", "third", "third", None]
-    signals = values(target, "signals.items")
-    assert [signal["category"] for signal in signals] == ["first", "second", "third", "third", None]
+    signals = [signal and signal["category"] for _, signal in records(target, "signals.items")]
+    assert signals == ["first", "second", "third", "third", None]
+
+
+def test_a_catalog_line_after_all_events_makes_nothing_expire(tmp_path):
+    source = write(
+        tmp_path / "in",
+        events_impressions=[impression(START)],
+        events_clicks=[click(START + 1_000)],
+        catalog_items=[
+            {"item_id": "i1"},
+            {"item_id": "i2", "kind": "live", "published_at_ms": START + 90 * DAY},
+            {"item_id": "i1", "status": "hidden", "timestamp_ms": START + 91 * DAY},
+        ],
+    )
+    target = run(source, tmp_path / "out")
+    signal = last(target, "signals.items")["i1"]
+    assert (signal["counters"]["clicks"]["total"], signal["status"]) == (1.0, "hidden")
+    assert last(target, "signals.viewers").keys() == {"v1"}
+
+
+def test_an_item_deleted_with_events_on_their_way_stays_deleted(tmp_path):
+    watched = {**watch(START + 100), "duration_ms": 60_000}
+    catalog: list[Event | bytes] = [
+        {"item_id": "i1"},
+        {"key": "i1", "value": None, "timestamp_ms": START + 5_500},
+    ]
+    source = write(
+        tmp_path / "in",
+        events_impressions=[impression(START)],
+        events_clicks=[click(START + 5_100)],
+        events_watches=[watched],
+        catalog_items=catalog,
+    )
+    told = records(run(source, tmp_path / "out"), "signals.items")
+    of_i1 = [value and value["counters"]["clicks"]["total"] for key, value in told if key == "i1"]
+    assert of_i1 == [0.0, 1.0, None]
 
 
 def test_a_catalog_line_counts_from_its_time_on_within_one_cut_too(tmp_path):
@@ -327,14 +362,23 @@ def test_what_a_viewer_wants_erased_is_as_if_it_had_never_been(tmp_path):
     assert content(run(erased, tmp_path / "a")) == content(run(never, tmp_path / "b"))
 
 
-def test_an_erasure_that_cannot_be_read_stops_everything(tmp_path):
+def test_an_erasure_that_cannot_be_read_is_rejected_and_the_others_count(tmp_path):
     source = write(
         tmp_path / "in",
-        events_clicks=[click(START)],
-        privacy_erasures=[{"viewer_id": "v1", "requested_at_ms": START}, {"viewer_id": "v2"}],
+        events_clicks=[click(START), click(START, viewer="v2")],
+        privacy_erasures=[{"viewer_id": "v2"}, {"viewer_id": "v1", "requested_at_ms": START}],
     )
-    with pytest.raises(ConfigurationError, match=r"privacy\.erasures\.jsonl:2: .*requested_at_ms"):
-        run(source, tmp_path / "out")
+    target = run(source, tmp_path / "out")
+    [refused] = values(target, "events.rejected")
+    assert (refused["topic"], refused["offset"]) == ("privacy.erasures", 1)
+    assert refused["reason"] == "missing_field"
+    assert last(target, "signals.viewers").keys() == {"v2"}
+
+
+def test_files_of_topics_that_nothing_reads_yet_are_left_alone(tmp_path):
+    creator = {"creator_id": "c1", "status": "new"}
+    source = write(tmp_path / "in", events_clicks=[click(START)], catalog_creators=[creator])
+    assert last(run(source, tmp_path / "out"), "signals.items").keys() == {"i1"}
 
 
 # --- bad lines ----------------------------------------------------------------------------------
