@@ -146,14 +146,22 @@ class SimilarItem(msgspec.Struct, gc=False):
         doubt = DOUBT * self.weight(at_ms)
         if self.engaged + doubt <= most * (self.told + doubt):
             return False
-        self.told, self.told_ms = self.engaged, now_ms
+        self.catch_up(now_ms)
         return True
+
+    def is_behind(self) -> bool:
+        """Return whether there are sessions that its neighbours have not heard of."""
+        return self.engaged > self.told * (1.0 + ROUNDING)
+
+    def catch_up(self, now_ms: int) -> None:
+        """Take it that its neighbours hear how often it is engaged."""
+        self.told, self.told_ms = self.engaged, now_ms
 
     def must_correct(self, now_ms: int) -> bool:
         """Return whether its neighbours heard of more sessions than are left; take it they know."""
         if self.engaged >= self.told * (1.0 - ROUNDING):
             return False
-        self.told, self.told_ms = self.engaged, now_ms
+        self.catch_up(now_ms)
         return True
 
     def move(self, landmark_ms: int) -> None:

@@ -15,7 +15,8 @@ read from elsewhere, and one record carries what a cut has for a shard.
 
 An item that others engage without a gets ahead of what the task of a was told of it. So when its
 sessions (and the doubt about them) are `told_growth` times what all its neighbours have heard, it
-tells all of them: a score is at most √1.5 = 1.22 times what it should be, for this reason.
+tells all of them, and else when they heard nothing for 15 minutes. For this reason a score is at
+most √1.5 = 1.22 times what it should be, and what it should be half an hour after the last session.
 
 What a viewer turned out to be a bot had engaged is taken back in the same way: sessions, then by
 asking and telling the pairs. An item that has fewer sessions than all its neighbours were told of
@@ -256,6 +257,7 @@ class Similar:
         if item is None:
             return
         item.touched = False
+        self._catch_up(item_id, item, at_ms)
         if not self._is_active(item_id):
             return
         rests_on, settings = item.rests_on(), self._settings
@@ -266,8 +268,19 @@ class Similar:
             is_news = now >= settings.news * then or then >= settings.news * now
             if is_news or at_ms - item.made_ms >= settings.refresh_ms:
                 self._make(item_id, item, at_ms)
-            else:
+            elif not item.touched:
                 self._touch(item_id, item)
+
+    def _catch_up(self, item_id: str, item: SimilarItem, at_ms: int) -> None:
+        """Tell all neighbours of sessions they have not heard of, now or at a later look."""
+        if not item.is_behind():
+            return
+        if at_ms - item.told_ms < self._settings.refresh_ms:
+            self._touch(item_id, item)
+            return
+        item.catch_up(at_ms)
+        self._heads[item_id] = None
+        self._tell_all(item_id, self._letters.of(at_ms // MINUTE_MS * MINUTE_MS, at_ms))
 
     def _is_active(self, item_id: str) -> bool:
         known = self._catalog.get(item_id)

@@ -176,7 +176,8 @@ class Stages:
             complete_ms = max(viewers.complete_ms for viewers in self._viewers)
             if complete_ms:
                 self._pass(complete_ms + 1 - self.stream_time_ms)
-            for ms in (SETTLE_MS, MAKE_EVERY_MS, REFRESH_MS + MAKE_EVERY_MS, 1):
+            refreshed_ms = REFRESH_MS + MAKE_EVERY_MS  # items tell each other, then make lists
+            for ms in (SETTLE_MS, MAKE_EVERY_MS, refreshed_ms, refreshed_ms, 1):
                 self._pass(ms)
 
     def _pass(self, ms: int) -> None:
