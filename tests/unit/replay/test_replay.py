@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import Iterable
 from itertools import islice
+from math import exp2
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from streamapp import replay
 from streamapp.cli import main
 from streamapp.errors import ProcessorFailed
+from streamapp.features.similarity import score
 from streamapp.processors.anomalies import AnomaliesSettings
 from streamapp.processors.viewers import Viewers
 from streamapp.settings import Settings
@@ -574,6 +576,33 @@ def test_a_target_that_holds_anything_is_left_alone(tmp_path, capsys):
     assert [path.name for path in source.iterdir()] == ["events.clicks.jsonl"]
     assert main(["replay", "--from", str(source), "--to", str(source / "events.clicks.jsonl")]) == 2
     assert "is no directory" in capsys.readouterr().err
+
+
+# --- similar items ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0, 9])
+def test_the_last_lists_of_similar_items_have_the_scores_of_the_formula(tmp_path, after):
+    clicks, of_a, of_b = [], [], []
+    for number in range(10 + after):  # sessions of both, then such of b alone
+        at_ms = START + 5 * MINUTE * number
+        if number < 10:
+            clicks.append(click(at_ms, 2 * number, viewer=f"v{number}", item_id="a"))
+            of_a.append(at_ms // MINUTE * MINUTE)
+        clicks.append(click(at_ms + 1, 2 * number + 1, viewer=f"v{number}", item_id="b"))
+        of_b.append(at_ms // MINUTE * MINUTE)
+    source = write(
+        tmp_path / "in", events_clicks=clicks, catalog_items=[{"item_id": "a"}, {"item_id": "b"}]
+    )
+    similar = last(run(source, tmp_path / "out"), "candidates.similar")
+    for item_id, other_id in (("a", "b"), ("b", "a")):
+        [listed] = similar[item_id]["items"]
+
+        def decayed(minutes: list[int], as_of_ms: int = similar[item_id]["as_of_ms"]) -> float:
+            return sum(exp2((minute_ms - as_of_ms) / (48 * HOUR)) for minute_ms in minutes)
+
+        expected = score(decayed(of_a), decayed(of_a), decayed(of_b))
+        assert listed == {"item_id": other_id, "score": pytest.approx(expected, rel=1e-9)}
 
 
 # --- bots ---------------------------------------------------------------------------------------
