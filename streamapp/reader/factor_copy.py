@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from streamapp.errors import Rejection
 from streamapp.events import decoder
-from streamapp.learning.factor_table import KINDS, Kind, Row, checksum_of, row_of
+from streamapp.learning.factor_table import KINDS, Kind, Row, checksum_of, row_of, score
 from streamapp.reader.version_copy import VersionCopy
 from streamapp.signals import FactorsClose
 
@@ -59,11 +59,10 @@ class FactorCopy(VersionCopy[FactorsClose]):
 
     def score(self, viewer_id: str, item_id: str) -> float:
         """Return how well an item suits a viewer: bias + product of the vectors, 0 if unknown."""
-        item = None if self.close is None else self._items.get(item_id)
-        if item is None:
-            return 0.0
-        viewer = self._viewers.get(viewer_id)
-        return float(item[0] if viewer is None else item[0] + viewer[1:] @ item[1:])
+        return 0.0 if self.close is None else score(self._get, viewer_id, item_id)
+
+    def _get(self, kind: Kind, name: str) -> Row | None:
+        return self._viewers.get(name) if kind == "viewer" else self._items.get(name)
 
     def nearest(self, viewer_id: str, limit: int) -> list[str]:
         """Return the items that suit a viewer best, best first; none for an unknown viewer."""
@@ -82,8 +81,7 @@ class FactorCopy(VersionCopy[FactorsClose]):
     def _former(self, key: tuple[Kind, str]) -> Row | None:
         if key in self._waiting:
             return self._waiting[key]
-        kind, name = key
-        return self._viewers.get(name) if kind == "viewer" else self._items.get(name)
+        return self._get(*key)
 
     def _note(self, key: tuple[Kind, str], row: Row | None) -> None:
         former = self._former(key)

@@ -41,6 +41,14 @@ class Bench:
     def unknown(self, item_id: str) -> None:
         self._follow(item_id, None)
 
+    def deleted(self, item_id: str) -> None:
+        """Publish an item, and let the catalog delete it."""
+        self.known(item_id)
+        self.delta(item_id, clicks=1)
+        self.published()
+        self.unknown(item_id)
+        assert self.published() == {item_id: None}
+
     def _follow(self, item_id: str, value: bytes | None) -> None:
         if self.catalog.update(item_id, value):
             self.stage.processor.follow("catalog.items", item_id)
@@ -133,11 +141,7 @@ def test_catalog_records_of_items_nobody_touched_publish_nothing() -> None:
 
 def test_an_item_deleted_from_the_catalog_is_deleted_and_what_is_still_to_come_of_it() -> None:
     bench = Bench()
-    bench.known("i")
-    bench.delta("i", clicks=1)
-    bench.published()
-    bench.unknown("i")
-    assert bench.published() == {"i": None}
+    bench.deleted("i")
     bench.delta("i", START + 1, closed=1, ratio_n=1)
     bench.stage.kill()
     bench.delta("i", START + 2, closed=1, ratio_n=1)
@@ -147,11 +151,7 @@ def test_an_item_deleted_from_the_catalog_is_deleted_and_what_is_still_to_come_o
 
 def test_that_an_item_was_deleted_is_known_until_it_would_have_been_forgotten() -> None:
     bench = Bench()
-    bench.known("i")
-    bench.delta("i", clicks=1)
-    bench.published()
-    bench.unknown("i")
-    bench.published()
+    bench.deleted("i")
     bench.stage.kill()
     bench.stage.processor.advance(START + 60 * DAY - HOUR)
     assert bench.published() == {}
