@@ -144,10 +144,16 @@ class Runner:
             self._reading.let_on(topic, partition)
 
     async def run(self) -> None:
-        """Drive and commit at each interval until cancelled, one task after the other."""
+        """Drive and commit at each interval until cancelled, one task after the other.
+
+        Where a round of commits takes longer than an interval, half an interval is left between
+        two rounds: what they need is needed by the processing, too.
+        """
+        began = time.monotonic()
         while True:
-            under_way = self._offered
-            await asyncio.sleep(self._interval)
+            under_way, took = self._offered, time.monotonic() - began
+            await asyncio.sleep(max(self._interval - took, self._interval / 2))
+            began = time.monotonic()
             for partition, owned in list(self.ownership.owned.items()):
                 if owned.running:
                     # A fetch that is still being offered is left to its last batch, unless that
