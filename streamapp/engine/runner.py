@@ -37,9 +37,9 @@ the fewer rows are written for the same events, and the sooner it has caught up.
 LONGEST_WAIT = 5
 """Commit intervals that a task waits, at most, for the end of its role's turn."""
 
-IN_LINE_SECONDS = 0.5
-"""How long a task waits for the commit of the one before it. Commits that overlap slow each other
-down where brokers or processors are short, and one that hangs must not hold up the others."""
+COMMITS_BEHIND = 4
+"""Commits under way above which a task that is far behind waits for its own: each takes turns of
+the event loop from the others, and a transaction must end in time."""
 
 MOST_UNCUT_SECONDS = 0.5
 """Processing after which a task commits whatever the interval: a cut must not stop the event loop
@@ -76,7 +76,6 @@ class Runner:
         self._failed = failed
         self._turn_ms = turn_ms
         self._offered: dict[int, Owned] = {}
-        self._begun: asyncio.Task[None] | None = None
 
     async def deliver(self, batch: RecordBatch) -> None:
         """Offer one batch to its task; after the last of a fetch, process what can be."""
@@ -144,38 +143,28 @@ class Runner:
             self._reading.let_on(topic, partition)
 
     async def run(self) -> None:
-        """Drive and commit at each interval until cancelled, one task after the other.
-
-        Where a round of commits takes longer than an interval, half an interval is left between
-        two rounds: what they need is needed by the processing, too.
-        """
-        began = time.monotonic()
+        """Drive and commit at each interval until cancelled."""
         while True:
-            under_way, took = self._offered, time.monotonic() - began
-            await asyncio.sleep(max(self._interval - took, self._interval / 2))
-            began = time.monotonic()
+            under_way = self._offered
+            await asyncio.sleep(self._interval)
+            # A fetch that is still being offered is left to its last batch, unless that one
+            # did not come within an interval (a rebalance).
+            waits = self._offered if self._offered is not under_way else {}
             for partition, owned in list(self.ownership.owned.items()):
                 if owned.running:
-                    # A fetch that is still being offered is left to its last batch, unless that
-                    # one did not come within an interval (a rebalance).
-                    if partition not in self._offered or self._offered is under_way:
+                    if partition not in waits:
                         # A long backlog is for those who bring it: here it is time to commit.
                         self._slice(owned)
                     if self._due(partition, owned):
-                        await self._in_line()
                         self.commit_soon(partition, owned)
-                await asyncio.sleep(0)
-
-    async def _in_line(self) -> None:
-        """Wait for the commit that was begun last, unless it takes long."""
-        if self._begun is not None:
-            await asyncio.wait([self._begun], timeout=IN_LINE_SECONDS)
+                    await asyncio.sleep(0)
 
     def _due(self, partition: int, owned: Owned) -> bool:
         """Tell at an interval's end whether to commit, or to go on catching up."""
         owned.skipped += 1
         if self._reading.unread(partition) > FAR_BEHIND:
-            if owned.skipped < INTERVALS_BEHIND:
+            under_way = sum(other.committing for other in self.ownership.owned.values())
+            if owned.skipped < INTERVALS_BEHIND or under_way >= COMMITS_BEHIND:
                 return False
         elif self._turn_ms and owned.skipped < LONGEST_WAIT and not self._turned(owned):
             return False
@@ -204,7 +193,6 @@ class Runner:
         offsets = owned.task.offsets
         owned.commit = asyncio.create_task(self._commit(partition, owned, cut, offsets, samples))
         owned.commit.add_done_callback(self._ended)
-        self._begun = owned.commit
 
     async def _commit(
         self, partition: int, owned: Owned, cut: Cut, offsets: dict[str, int], samples: list[int]

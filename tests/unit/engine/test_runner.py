@@ -253,33 +253,20 @@ async def test_what_is_processed_between_two_commits_is_bounded(here, monkeypatc
     assert reached == list(range(100, 1_001, 100))
 
 
-async def committing(here: World, ledgers: list[FakeLedger]) -> list[int]:
-    """Bring each of these tasks a record and run; return the commits that were begun."""
-    for partition, ledger in enumerate(ledgers):
-        here.start(partition, ledger)
-        await here.deliver(events(10), partition=partition)
-    running = asyncio.create_task(here.runner.run())
-    await asyncio.sleep(0.05)
-    begun = [len(ledger.commits) for ledger in ledgers]
-    for ledger in ledgers:
-        if ledger.gate is not None:
-            ledger.gate.set()
-    await asyncio.sleep(0.05)
-    running.cancel()
-    return begun
-
-
-async def test_the_tasks_of_a_worker_commit_one_after_the_other(here):
-    ledgers = [FakeLedger(gate=asyncio.Event()) for _ in range(3)]
-    assert await committing(here, ledgers) == [1, 0, 0]
-    assert [len(ledger.commits) for ledger in ledgers] == [1, 1, 1]
-
-
-async def test_a_commit_that_hangs_holds_the_others_up_for_a_moment_only(here, monkeypatch):
-    monkeypatch.setattr(module, "IN_LINE_SECONDS", 0.001)
-    ledgers = [FakeLedger(gate=asyncio.Event()), FakeLedger(), FakeLedger()]
-    assert await committing(here, ledgers) == [1, 1, 1]
-    assert [offsets["a"] for _, offsets in ledgers[0].commits] == [1]
+async def test_of_those_far_behind_only_some_commit_at_once(here):
+    gate = asyncio.Event()
+    here.reading.behind = module.FAR_BEHIND + 1
+    for partition in range(module.COMMITS_BEHIND + 1):
+        here.start(partition, FakeLedger(gate=gate))
+        owned = here.ownership.owned[partition]
+        owned.skipped = module.INTERVALS_BEHIND
+        owned.commit = None
+        if partition < module.COMMITS_BEHIND:
+            owned.commit = asyncio.create_task(gate.wait())
+    assert not here.runner._due(module.COMMITS_BEHIND, owned)
+    gate.set()
+    await settle()
+    assert here.runner._due(module.COMMITS_BEHIND, owned)
 
 
 async def test_a_failed_commit_drops_the_task_and_its_cut_is_not_sent_again(here):
